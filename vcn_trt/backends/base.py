@@ -1,0 +1,112 @@
+"""The three seams. Each has one column a device; a stage sees these protocols alone and never asks which column it has."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vcn_trt.config import DecodeConfig
+from vcn_trt.types import Video
+
+Array = Any
+"""An array where the backend keeps its data: NumPy on the CPU, CuPy on a card."""
+
+
+@dataclass(frozen=True, eq=False)
+class FrameBatch:
+    """Consecutive frames in presentation order. `pixels` is the backend's own form of each frame (only its Ops looks inside);
+    frame_indices: (n,) int64 from 0 a video. seconds: (n,) float64, the container's presentation times."""
+
+    pixels: Sequence[Any]
+    frame_indices: NDArray[np.int64]
+    seconds: NDArray[np.float64]
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+
+@dataclass
+class DecodeReport:
+    """What became of a stream, filled while it is read. frames: decoded so far. lost: frames or packets that the decoder
+    refused. warnings: sentences for a person."""
+
+    frames: int = 0
+    lost: int = 0
+    warnings: list[str] = field(default_factory=list)
+
+
+class Decoder(Protocol):
+    """One pass over one video. Opening raises VideoError where there is nothing to decode. `video.frames` is the container's
+    claim (0 where it makes none); after the pass `report.frames` is the truth."""
+
+    video: Video
+    report: DecodeReport
+
+    def __iter__(self) -> Iterator[FrameBatch]: ...
+
+    def close(self) -> None: ...
+
+
+class Network(Protocol):
+    """A network of named arrays. Calls may overlap from several threads."""
+
+    input_names: Sequence[str]
+    output_names: Sequence[str]
+
+    def __call__(self, inputs: Mapping[str, Array]) -> dict[str, Array]: ...
+
+    def refit(self, weights: Mapping[str, NDArray[np.generic]]) -> None:
+        """Replace initialisers by name, shapes unchanged. Raises ModelError for an unknown name or another shape."""
+        ...
+
+
+class Ops(Protocol):
+    """The maths between the networks. Every column gives the CPU column's numbers, within the tolerance of the dtype."""
+
+    def to_numpy(self, array: Array) -> NDArray[Any]: ...
+
+    def letterbox(self, batch: FrameBatch, size: int, mean: tuple[float, float, float], scale: float, rgb: bool) -> tuple[Array, float]:
+        """Frames resized so that the longer side is `size`, padded right and below with the mean to multiples of 32, less the mean,
+        times `scale`, planes in RGB or BGR order. -> (n, 3, h, w) float32, and the factor from displayed to network pixels."""
+        ...
+
+    def thumbnails(self, batch: FrameBatch, width: int) -> NDArray[np.uint8]:
+        """Small frames on the host for the shot detector. (n, h, width, 3) BGR"""
+        ...
+
+    def warp_faces(self, batch: FrameBatch, which: NDArray[np.integer], landmarks: NDArray[np.float32]) -> NDArray[np.uint8]:
+        """The five-point similarity warp (least squares, to the ArcFace template) of faces: frame `which` of the batch (m,),
+        landmarks (m, 5, 2) in displayed pixels. Bilinear, black outside. -> (m, 112, 112, 3) RGB on the host"""
+        ...
+
+    def sharpness(self, batch: FrameBatch, which: NDArray[np.integer], landmarks: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Variance of the Laplacian on the same warp of the luma (full range, 8-bit scale). (m,)"""
+        ...
+
+    def retinaface_boxes(
+        self, loc: Array, conf: Array, landmarks: Array, height: int, width: int, factor: float, score: float
+    ) -> list[tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]]:
+        """RetinaFace's outputs (n, anchors, 4 | 2 | 10) for an input of height x width to faces above `score`, in displayed
+        pixels: boxes (m, 4), scores (m,), landmarks (m, 5, 2) a frame, best first, on the host."""
+        ...
+
+    def nms(self, boxes: NDArray[np.float32], scores: NDArray[np.float32], threshold: float) -> NDArray[np.int64]:
+        """Greedy non-maximum suppression of xyxy boxes by IoU: indices kept, best first."""
+        ...
+
+
+@dataclass(frozen=True)
+class Backend:
+    """One column of the three seams, passed along and never global. torch_device: where torch trains beside it."""
+
+    name: str
+    torch_device: str
+    ops: Ops
+    open_decoder: Callable[[Path, int, DecodeConfig], Decoder]
+    open_network: Callable[[Path], Network]
+    description: str = ""

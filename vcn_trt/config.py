@@ -1,0 +1,231 @@
+"""Every number of a run, typed, frozen and written into it as TOML. Defaults are the paper's where it gives one (section 3),
+else METHOD's starting points, else what measured best; the docstrings say which."""
+
+from __future__ import annotations
+
+import dataclasses
+import tomllib
+import types
+import typing
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from vcn_trt.errors import UsageError
+
+
+@dataclass(frozen=True)
+class DecodeConfig:
+    """batch: frames that travel together. threads: decoder threads, 0 lets the codec choose.
+    deinterlace: "auto" weaves nothing and filters flagged frames one to one, "off" takes them as coded."""
+
+    batch: int = 4
+    threads: int = 0
+    deinterlace: Literal["auto", "off"] = "auto"
+
+
+@dataclass(frozen=True)
+class ShotsConfig:
+    """PySceneDetect's ContentDetector at 27, or its AdaptiveDetector at 3. min_frames: the shortest shot."""
+
+    detector: Literal["content", "adaptive"] = "content"
+    threshold: float = 27.0
+    adaptive_threshold: float = 3.0
+    min_frames: int = 15
+
+
+@dataclass(frozen=True)
+class DetectConfig:
+    """size: longer side in pixels that the network sees. close_up: the frame is seen a second time at a quarter of it, where a
+    face that fills the picture has a size the anchors know. score: what leaves the detector (the tracker has its own
+    thresholds above it). stride: every n-th frame is looked at, the tracker fills between. workers: networks in flight, 0 for
+    one a core."""
+
+    model: str = "retinaface_mnet025"
+    size: int = 640
+    close_up: bool = True
+    score: float = 0.1
+    nms: float = 0.4
+    stride: int = 1
+    workers: int = 0
+
+
+@dataclass(frozen=True)
+class TrackConfig:
+    """BoT-SORT: first association above `high`, second between `low` and `high`, births above `new`. `match` is the largest
+    distance (1 - IoU x score) of the first, `second_match` of the second. A lost track waits `buffer_seconds`.
+    camera_motion: "affine" compensates by sparse optical flow. min_faces: shorter tracks are Unknown ("short")."""
+
+    high: float = 0.6
+    low: float = 0.1
+    new: float = 0.7
+    match: float = 0.8
+    second_match: float = 0.5
+    buffer_seconds: float = 1.0
+    camera_motion: Literal["off", "affine"] = "off"
+    min_faces: int = 3
+
+
+@dataclass(frozen=True)
+class CropsConfig:
+    """A crop each `interval_seconds` (the paper: every 12th frame at 24 fps). Rejected below `min_side` (shorter box side, pixels
+    of the displayed picture) or `min_sharpness` (variance of the Laplacian on the 112x112 luma). A track whose crops are
+    rejected beyond `max_rejected` of them is Unknown ("crops")."""
+
+    interval_seconds: float = 0.5
+    min_side: float = 16.0
+    min_sharpness: float = 4.0
+    max_rejected: float = 0.5
+
+
+@dataclass(frozen=True)
+class EmbedConfig:
+    """The face-ID base by its manifest's name, or a path to weights with `manifest`. batch: crops a call."""
+
+    model: str = "sface"
+    batch: int = 32
+
+
+@dataclass(frozen=True)
+class ClusterConfig:
+    """method: a baseline of `cluster/baselines.py`. threshold: the cosine distance at which HAC and DBSCAN stop joining;
+    k: the number of people for HAC, 0 where it is not known."""
+
+    method: Literal["hac", "dbscan", "hdbscan", "finch"] = "hac"
+    threshold: float = 0.6
+    k: int = 0
+
+
+@dataclass(frozen=True)
+class IngestConfig:
+    """The slice of the config that decides what ingest leaves."""
+
+    decode: DecodeConfig
+    shots: ShotsConfig
+    detect: DetectConfig
+    track: TrackConfig
+    crops: CropsConfig
+
+
+@dataclass(frozen=True)
+class Config:
+    """A run's whole configuration: one section a stage. seed: every random number comes from it."""
+
+    device: str = "auto"
+    seed: int = 0
+    decode: DecodeConfig = field(default_factory=DecodeConfig)
+    shots: ShotsConfig = field(default_factory=ShotsConfig)
+    detect: DetectConfig = field(default_factory=DetectConfig)
+    track: TrackConfig = field(default_factory=TrackConfig)
+    crops: CropsConfig = field(default_factory=CropsConfig)
+    embed: EmbedConfig = field(default_factory=EmbedConfig)
+    cluster: ClusterConfig = field(default_factory=ClusterConfig)
+
+    @property
+    def ingest(self) -> IngestConfig:
+        return IngestConfig(self.decode, self.shots, self.detect, self.track, self.crops)
+
+
+def load(path: Path | None = None, overrides: Iterable[str] = ()) -> Config:
+    """The defaults, then a TOML file, then "section.key=value" (or "device=value") in order.
+
+    Raises UsageError naming the unknown key and the known ones, or the value and the type expected.
+    """
+    tree: dict[str, Any] = {}
+    if path is not None:
+        try:
+            tree = tomllib.loads(path.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise UsageError(f"cannot read the config {path}: {error.strerror}") from error
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise UsageError(f"{path} is not TOML: {error}") from error
+    for item in overrides:
+        name, equals, text = item.partition("=")
+        keys = name.strip().split(".")
+        if not equals or not all(keys) or len(keys) > 2:
+            raise UsageError(f"--set takes section.key=value, for example detect.size=1280; found {item!r}")
+        section = tree.setdefault(keys[0], {}) if len(keys) == 2 else tree
+        if not isinstance(section, dict):
+            raise UsageError(f"{keys[0]} is a value, not a section: found {item!r}")
+        section[keys[-1]] = _Text(text.strip())
+    return typing.cast(Config, _build(Config, tree, ""))
+
+
+def to_dict(config: Any) -> dict[str, Any]:
+    """The config as nested plain values: the same keys and types as its TOML."""
+    return dataclasses.asdict(config)
+
+
+def to_toml(config: Config) -> str:
+    """TOML that `load` reads back to an equal config."""
+    lines, sections = [], []
+    for key, value in to_dict(config).items():
+        if isinstance(value, dict):
+            sections.append("\n".join([f"\n[{key}]", *(f"{k} = {_toml_value(v)}" for k, v in value.items())]))
+        else:
+            lines.append(f"{key} = {_toml_value(value)}")
+    return "\n".join([*lines, *sections]) + "\n"
+
+
+class _Text(str):
+    """A value typed on the command line: to be read as the field's type."""
+
+
+def _build(cls: type, tree: Mapping[str, Any], where: str) -> Any:
+    hints = typing.get_type_hints(cls)
+    unknown = set(tree) - set(hints)
+    if unknown:
+        raise UsageError(
+            f"unknown config key {where}{sorted(unknown)[0]}; known here: {', '.join(where + k for k in hints)}"
+        )
+    values = {}
+    for key, value in tree.items():
+        hint = hints[key]
+        if dataclasses.is_dataclass(hint):
+            if not isinstance(value, dict):
+                raise UsageError(f"{where}{key} is a section; set one of its keys, found {value!r}")
+            values[key] = _build(typing.cast(type, hint), value, f"{where}{key}.")
+        else:
+            values[key] = _coerce(value, hint, f"{where}{key}")
+    return cls(**values)
+
+
+def _coerce(value: Any, hint: Any, name: str) -> Any:
+    origin, choices = typing.get_origin(hint), typing.get_args(hint)
+    if origin is Literal:
+        if value not in choices:
+            raise UsageError(f"{name} must be one of {', '.join(map(str, choices))}; found {value!r}")
+        return str(value)
+    if origin in (typing.Union, types.UnionType):
+        if value is None or (isinstance(value, _Text) and value.lower() == "none"):
+            return None
+        hint = next(c for c in choices if c is not type(None))
+    try:
+        if hint is bool:
+            if isinstance(value, _Text):
+                return {"true": True, "false": False, "1": True, "0": False}[value.lower()]
+            if isinstance(value, bool):
+                return value
+        elif hint is int:
+            if isinstance(value, _Text) or (isinstance(value, int) and not isinstance(value, bool)):
+                return int(value)
+        elif hint is float:
+            if isinstance(value, _Text | int | float) and not isinstance(value, bool):
+                number = float(value)
+                if number == number and abs(number) != float("inf"):
+                    return number
+        elif hint is str and isinstance(value, str):
+            return str(value)
+    except (ValueError, KeyError):
+        pass
+    raise UsageError(f"{name} must be a {hint.__name__}; found {value!r}")
+
+
+def _toml_value(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+        return f'"{escaped}"'
+    return repr(value)
