@@ -1,0 +1,18 @@
+"""Shared fixtures: the labelled footage where it is at hand, and the default weights where they were fetched."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def footage() -> Path:
+    """The folder of labelled footage: $VCN_FOOTAGE, else `../shared/data` beside the checkout."""
+    default = Path(__file__).resolve().parents[2] / "shared" / "data"
+    path = Path(os.environ.get("VCN_FOOTAGE", default))
+    if not (path / "episodes").is_dir():
+        pytest.skip(f"the labelled footage is not here (set VCN_FOOTAGE; looked in {path})")
+    return path
