@@ -1,0 +1,254 @@
+"""Faces to tracks, frame by frame: BoT-SORT without appearance (Aharon et al. 2022), vectorised over all tracks.
+
+A frame's confident faces are assigned to the tracks first, then its doubtful ones to the tracks still without a face
+(ByteTrack's two stages), each by the Hungarian method on the overlap with the box that a Kalman filter predicts. A face
+that no track takes begins one, tentative until the next looked-at frame confirms it. A track without a face is lost; it
+can be found again for `buffer_seconds`.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import linear_sum_assignment
+
+from vcn_trt.config import TrackConfig
+from vcn_trt.ingest import kalman
+
+UNCONFIRMED_MATCH = 0.7
+"""Largest distance at which a tentative track takes its second face (fixed in ByteTrack's and BoT-SORT's code)."""
+
+DUPLICATE_OVERLAP = 0.85
+"""A tracked and a lost box that overlap by more are one face; the track that lived longer stays (fixed there too)."""
+
+
+class FinishedTrack(NamedTuple):
+    """A track that takes no more faces. One that was never confirmed is a false alarm: discard what was kept of it."""
+
+    id: int
+    confirmed: bool
+
+
+class Tracker:
+    """The tracks of one video. Ids count up from 0 in order of birth, across cuts; the same input gives the same ids.
+
+    Call `update` for each looked-at frame, `flush` at each cut and at the end; `finished` whenever convenient. Where
+    the authors' code and the paper (its Algorithm 1) part, the paper is followed: tentative tracks are predicted like
+    all others, and no track is confirmed at birth, not even in a first frame. As in the code, a lost track keeps its
+    size.
+    """
+
+    def __init__(self, config: TrackConfig, fps: float) -> None:
+        """fps: to count `config.buffer_seconds` in frames, rounded down. Raises ValueError unless it is positive."""
+        if not (math.isfinite(fps) and fps > 0):
+            raise ValueError(f"fps must be a positive number; found {fps}")
+        self._config = config
+        self._buffer = math.floor(config.buffer_seconds * fps + 1e-9)  # frames a track may be without a face
+        self._frame = -1
+        self._next_id = 0
+        self._finished: list[FinishedTrack] = []
+        self._filters = np.zeros((5, 0, 2, 2))
+        self._id = np.zeros(0, np.int64)
+        self._born = np.zeros(0, np.int64)
+        self._seen = np.zeros(0, np.int64)  # the frame of the last face
+        self._confirmed = np.zeros(0, np.bool_)
+        self._tracked = np.zeros(0, np.bool_)  # had a face in the last looked-at frame; else lost
+
+    def update(
+        self,
+        frame: int,
+        boxes: NDArray[np.floating[Any]],
+        scores: NDArray[np.floating[Any]],
+        transform: NDArray[np.floating[Any]] | None = None,
+    ) -> NDArray[np.int64]:
+        """The track of each face of the next looked-at frame, -1 where it has none.
+
+        frame: its number, above all before it (what was skipped is predicted across). boxes: (n, 4) xyxy pixels.
+        scores: (n,). transform: (2, 3), how the camera moved the picture since the last looked-at frame. -> (n,); a
+        face that begins a track has that track's id at once; `finished` tells later whether it was ever confirmed.
+        Raises ValueError for other shapes, for boxes that are not finite or have no area, and for frames out of order.
+        """
+        box, score = np.asarray(boxes, np.float64), np.asarray(scores, np.float64)
+        measured = _measured(box, score)
+        if frame <= self._frame:
+            raise ValueError(f"frames must rise: frame {frame} came after frame {self._frame}")
+        self._advance(frame, transform)
+
+        config = self._config
+        overlap = iou(kalman.boxes(self._filters), box)  # (n_tracks, n)
+        fused = overlap * score
+        face = np.full(len(self._id), -1)  # each track's face in this frame
+        # Stage 1: all confirmed tracks, lost ones too, and the confident faces.
+        high = (score > config.high).nonzero()[0]
+        doubtful = len(high) < len(score)
+        high = _assign(fused, self._confirmed.nonzero()[0], high, 1 - config.match, face)
+        # Stage 2: tracks that had a face until now, and the doubtful faces.
+        if doubtful:
+            low = ((score > config.low) & (score <= config.high)).nonzero()[0]
+            rows = (self._confirmed & self._tracked & (face < 0)).nonzero()[0]
+            _assign(overlap, rows, low, 1 - config.second_match, face)
+        # Stage 3: the tentative tracks, and what confident faces remain.
+        if len(high):
+            high = _assign(fused, (~self._confirmed).nonzero()[0], high, 1 - UNCONFIRMED_MATCH, face)
+
+        ids = np.full(len(score), -1)
+        self._tracked = face >= 0
+        rows = self._tracked.nonzero()[0]
+        if len(rows):
+            seen = face[rows]
+            ids[seen] = self._id[rows]
+            self._seen[rows] = frame
+            self._filters[:, rows] = kalman.update(self._filters.take(rows, axis=1), measured[seen])
+        if len(rows) < len(face):
+            # A tentative track ends without a second face, a lost one when no later frame could be within its buffer.
+            self._end(np.where(self._confirmed, frame - self._seen > self._buffer, ~self._tracked))
+        self._confirmed |= self._tracked
+        if len(high):
+            births = high[score[high] >= config.new]
+            ids[births] = self._begin(frame, measured[births])
+        self._end_duplicates()
+        return ids
+
+    def finished(self) -> list[FinishedTrack]:
+        """The tracks that ended since the last call (or `flush`), by id."""
+        finished, self._finished = sorted(self._finished), []
+        return finished
+
+    def flush(self) -> list[FinishedTrack]:
+        """End every track, as at a cut: no later frame continues one. -> `finished`, with these among them."""
+        self._end(np.ones(len(self._id), np.bool_))
+        return self.finished()
+
+    def _advance(self, frame: int, transform: NDArray[np.floating[Any]] | None) -> None:
+        steps, self._frame = frame - self._frame, frame
+        if steps > 1:  # only across skipped frames can a track outlive its buffer unseen; this bounds the steps, too
+            self._end(frame - self._seen - 1 > self._buffer)
+        if not len(self._id):
+            return
+        self._filters[1, ~self._tracked, 1] = 0.0
+        self._filters = kalman.predict(self._filters, steps)
+        if transform is not None:
+            self._filters = kalman.move(self._filters, np.asarray(transform, np.float64))
+
+    def _begin(self, frame: int, measured: NDArray[np.float64]) -> NDArray[np.int64]:
+        n = len(measured)
+        ids = np.arange(self._next_id, self._next_id + n)
+        self._next_id += n
+        self._filters = np.concatenate([self._filters, kalman.initiate(measured)], axis=1)
+        self._id = np.concatenate([self._id, ids])
+        self._born = np.concatenate([self._born, np.full(n, frame)])
+        self._seen = np.concatenate([self._seen, np.full(n, frame)])
+        self._confirmed = np.concatenate([self._confirmed, np.zeros(n, np.bool_)])
+        self._tracked = np.concatenate([self._tracked, np.ones(n, np.bool_)])
+        return ids
+
+    def _end(self, which: NDArray[np.bool_]) -> None:
+        if not which.any():
+            return
+        self._finished += map(FinishedTrack, self._id[which].tolist(), self._confirmed[which].tolist())
+        keep = ~which
+        self._filters = self._filters[:, keep]
+        self._id, self._born, self._seen = self._id[keep], self._born[keep], self._seen[keep]
+        self._confirmed, self._tracked = self._confirmed[keep], self._tracked[keep]
+
+    def _end_duplicates(self) -> None:
+        lost = (~self._tracked).nonzero()[0]
+        if not len(lost):
+            return
+        tracked = self._tracked.nonzero()[0]
+        boxes = kalman.boxes(self._filters)
+        a, b = np.nonzero(iou(boxes[tracked], boxes[lost]) > DUPLICATE_OVERLAP)
+        a, b = tracked[a], lost[b]
+        lived = self._seen - self._born
+        which = np.zeros(len(self._id), np.bool_)
+        which[np.where(lived[a] > lived[b], b, a)] = True
+        self._end(which)
+
+
+class FilledTrack(NamedTuple):
+    """One track with every frame from its first to its last. interpolated: (m,) bool, true where no face was seen."""
+
+    frame: NDArray[np.int64]
+    box: NDArray[np.float32]
+    landmarks: NDArray[np.float32]
+    score: NDArray[np.float32]
+    interpolated: NDArray[np.bool_]
+
+
+def interpolate(
+    frames: NDArray[np.integer[Any]],
+    boxes: NDArray[np.floating[Any]],
+    landmarks: NDArray[np.floating[Any]],
+    scores: NDArray[np.floating[Any]],
+) -> FilledTrack:
+    """A track's gaps (lost and found again, or skipped by a stride) filled on the straight line between their ends.
+
+    frames: (n,) rising, n >= 1. boxes: (n, 4). landmarks: (n, 5, 2). scores: (n,). Faces that were seen come back
+    unchanged. Raises ValueError where frames do not rise.
+    """
+    frames = np.asarray(frames, np.int64)
+    if not len(frames) or (np.diff(frames) <= 0).any():
+        raise ValueError(f"a track needs at least one face, and frames that rise; found {frames.tolist()}")
+    every = np.arange(frames[0], frames[-1] + 1)
+    after = np.searchsorted(frames, every)  # (m,) the first face at or after each frame
+    before = np.maximum(after - 1, 0)
+    seen = frames[after] == every
+    share = np.where(seen, 1.0, (every - frames[before]) / np.maximum(frames[after] - frames[before], 1))
+
+    def fill(values: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
+        values = np.asarray(values, np.float32)
+        weight = share.reshape(-1, *[1] * (values.ndim - 1))
+        filled = (1 - weight) * values[before] + weight * values[after]
+        return np.asarray(filled, np.float32)
+
+    return FilledTrack(every, fill(boxes), fill(landmarks), fill(scores), ~seen)
+
+
+def iou(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Intersection over union of xyxy boxes (n, 4) and (m, 4), all of some area. (n, m)"""
+    sides = np.minimum(a[:, None, 2:], b[:, 2:]) - np.maximum(a[:, None, :2], b[:, :2])  # (n, m, 2)
+    np.maximum(sides, 0, out=sides)
+    shared: NDArray[np.float64] = sides[..., 0] * sides[..., 1]
+    size_a, size_b = a[:, 2:] - a[:, :2], b[:, 2:] - b[:, :2]
+    union = (size_a[:, 0] * size_a[:, 1])[:, None] + size_b[:, 0] * size_b[:, 1] - shared
+    shared /= union
+    return shared
+
+
+def _assign(
+    similarity: NDArray[np.float64],
+    rows: NDArray[np.int64],
+    columns: NDArray[np.int64],
+    least: float,
+    face: NDArray[np.int64],
+) -> NDArray[np.int64]:
+    """Give tracks (rows) faces (columns) so that their similarity above `least` sums highest.
+
+    Writes `face` and returns the columns left over. A pair below `least` counts as no pair while assigning, as in the
+    authors' code: where it is struck out only afterwards, it may have broken a good pair.
+    """
+    if not (len(rows) and len(columns)):
+        return columns
+    gain = similarity[rows[:, None], columns] - least
+    r, c = linear_sum_assignment(np.maximum(gain, 0), maximize=True)
+    good = gain[r, c] >= 0
+    face[rows[r[good]]] = columns[c[good]]
+    left = np.ones(len(columns), np.bool_)
+    left[c[good]] = False
+    return columns[left]
+
+
+def _measured(boxes: NDArray[np.float64], scores: NDArray[np.float64]) -> NDArray[np.float64]:
+    if boxes.shape != (len(scores), 4) or scores.ndim != 1:
+        raise ValueError(f"expected boxes (n, 4) and scores (n,); found {boxes.shape} and {scores.shape}")
+    measured = kalman.measurement(boxes)
+    size = measured[:, 1]
+    # A NaN fails every comparison; an infinite corner makes an infinite or undefined size.
+    if not ((size > 0) & (size < np.inf)).all() or not np.isfinite(scores).all():
+        raise ValueError(
+            f"boxes must be finite with x1 < x2 and y1 < y2, scores finite; found {boxes.tolist()}, {scores.tolist()}"
+        )
+    return measured
