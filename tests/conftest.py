@@ -16,3 +16,17 @@ def footage() -> Path:
     if not (path / "episodes").is_dir():
         pytest.skip(f"the labelled footage is not here (set VCN_FOOTAGE; looked in {path})")
     return path
+
+
+@pytest.fixture(scope="session")
+def weights_home() -> Path:
+    """$VCN_HOME with the default weights in it, fetched where they are missing."""
+    from vcn_trt.errors import ModelError
+    from vcn_trt.zoo import fetch
+
+    try:
+        for name in ("retinaface_mnet025", "sface"):
+            fetch.fetch(name)
+    except ModelError as error:
+        pytest.skip(f"the default weights are not here: run `vcn models fetch` where there is a network ({error})")
+    return fetch.home()

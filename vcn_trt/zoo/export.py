@@ -1,0 +1,108 @@
+"""A base as an ONNX file: dynamic batch, outputs `embedding` and `features`, initialisers named as in its state_dict,
+so that adapted weights are refitted by name (ONNX Runtime, TensorRT)."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+import warnings
+from pathlib import Path
+
+import onnx
+import torch
+from torch import Tensor, nn
+
+from vcn_trt.errors import ModelError
+from vcn_trt.zoo import fetch
+from vcn_trt.zoo.base import FaceBase
+
+OPSET = 17
+"""The newest that TensorRT 8.6 parses; 10 and 11 and ONNX Runtime take it too."""
+
+_VERSION = "1"
+
+
+def export_onnx(base: FaceBase, path: Path) -> Path:
+    """Write a base, in eval mode, to `path`, whole or not at all. Input `input` (n, 3, size, size) float32, prepared
+    crops; outputs `embedding` (n, dim) and `features` (n, ...)."""
+    size = base.manifest.input_size
+    example = torch.zeros(2, 3, size, size, device=next(base.parameters()).device)
+    was_training = base.training
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=path.parent, prefix=".export-") as folder:
+            part = Path(folder) / path.name
+            _trace(_Both(base.eval()), example, part)
+            model = onnx.load(part)
+            _name_as_state_dict(model, base)
+            onnx.checker.check_model(model)
+            onnx.save(model, part)
+            os.replace(part, path)
+    except OSError as error:
+        raise ModelError(f"cannot write {path}: {error.strerror or error}") from error
+    finally:
+        base.train(was_training)
+    return path
+
+
+def cached_onnx(base: FaceBase) -> Path:
+    """The export of exactly these weights under $VCN_HOME/exports, written once."""
+    path = fetch.home() / "exports" / f"{base.manifest.name}-{content_hash(base)[:16]}.onnx"
+    return path if path.is_file() else export_onnx(base, path)
+
+
+def content_hash(base: FaceBase) -> str:
+    """sha256 over the architecture, the export's version and every tensor: the key under which an export is kept."""
+    digest = hashlib.sha256(f"{base.manifest.architecture} {OPSET} {_VERSION}".encode())
+    for name, tensor in base.state_dict().items():
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+class _Both(nn.Module):
+    """Both outputs of a base from one pass."""
+
+    def __init__(self, base: FaceBase) -> None:
+        super().__init__()
+        self.base = base
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        features = self.base.features(x)
+        return self.base.embed(features), features
+
+
+def _trace(module: nn.Module, example: Tensor, path: Path) -> None:
+    # The classic exporter: it needs no further package, writes an opset that every TensorRT here parses, and keeps
+    # each parameter under its name as long as it neither folds constants nor (PRESERVE) BatchNorm. torch deprecates
+    # it in favour of one that starts at opset 18.
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        torch.onnx.export(
+            module,
+            (example,),
+            str(path),
+            dynamo=False,
+            opset_version=OPSET,
+            input_names=["input"],
+            output_names=["embedding", "features"],
+            dynamic_axes={name: {0: "batch"} for name in ("input", "embedding", "features")},
+            do_constant_folding=False,
+            training=torch.onnx.TrainingMode.PRESERVE,
+        )
+
+
+def _name_as_state_dict(model: onnx.ModelProto, base: FaceBase) -> None:
+    """Drop the wrapper's prefix from the initialisers and hold their names to the state_dict's."""
+    for initialiser in model.graph.initializer:
+        initialiser.name = initialiser.name.removeprefix("base.")
+    for node in model.graph.node:
+        for i, name in enumerate(node.input):
+            node.input[i] = name.removeprefix("base.")
+    ours = {k for k in base.state_dict() if not k.endswith("num_batches_tracked")}
+    found = {i.name for i in model.graph.initializer}
+    if not ours <= found:
+        raise ModelError(
+            f"the export lost the names of {len(ours - found)} weights, the first {sorted(ours - found)[0]}"
+        )
