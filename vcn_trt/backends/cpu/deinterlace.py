@@ -1,4 +1,4 @@
-"""Interlaced frames made progressive, one frame out for one frame in, so that frame numbers and times stay the file's."""
+"""Interlaced frames made progressive, one out for one in, so that frame numbers and times stay the file's."""
 
 from __future__ import annotations
 
@@ -9,14 +9,15 @@ import av
 import av.error
 import av.filter
 
+from vcn_trt.backends.cpu.frame import settle_colours
 from vcn_trt.errors import VideoError
 
 
 class Deinterlacer:
     """bwdif over flagged frames (others pass untouched), with each frame's companion handed back beside it.
 
-    The filter looks one frame ahead, so a frame comes out when the next went in, the last at `flush`. The companion (any value)
-    travels in a queue of ours, since the filter's own clock counts fields.
+    The filter looks one frame ahead, so a frame comes out when the next went in, the last at `flush`. The companion (any
+    value) travels in a queue of ours, since the filter's own clock counts fields.
     """
 
     def __init__(self) -> None:
@@ -26,6 +27,7 @@ class Deinterlacer:
 
     def push(self, frame: av.VideoFrame, companion: Any) -> list[tuple[av.VideoFrame, Any]]:
         """Frames that are ready now. Raises VideoError where no filter takes the pixel format."""
+        settle_colours(frame)  # Decided on the coded frame: a filter may renegotiate tags.
         form = (frame.width, frame.height, frame.format.name)
         ready = []
         if form != self._form:
