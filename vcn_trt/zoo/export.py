@@ -9,8 +9,11 @@ import tempfile
 import warnings
 from pathlib import Path
 
+import numpy as np
 import onnx
 import torch
+from onnx import numpy_helper
+from onnx.reference import ReferenceEvaluator
 from torch import Tensor, nn
 
 from vcn_trt.errors import ModelError
@@ -35,6 +38,7 @@ def export_onnx(base: FaceBase, path: Path) -> Path:
             part = Path(folder) / path.name
             _trace(_Both(base.eval()), example, part)
             model = onnx.load(part)
+            _fold_constants(model)
             _name_as_state_dict(model, base)
             onnx.checker.check_model(model)
             onnx.save(model, part)
@@ -79,6 +83,7 @@ def _trace(module: nn.Module, example: Tensor, path: Path) -> None:
     # it in favour of one that starts at opset 18.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
+        warnings.filterwarnings("ignore", "Constant folding - Only steps=1")  # _fold_constants does it
         torch.onnx.export(
             module,
             (example,),
@@ -91,6 +96,30 @@ def _trace(module: nn.Module, example: Tensor, path: Path) -> None:
             do_constant_folding=False,
             training=torch.onnx.TrainingMode.PRESERVE,
         )
+
+
+def _fold_constants(model: onnx.ModelProto) -> None:
+    """Compute the nodes that depend on no input and no weight (paddings and shapes, as the tracer spells them out)."""
+    known = {n.output[0]: n for n in model.graph.node if n.op_type == "Constant"}
+    kept = []
+    for node in model.graph.node:
+        inputs = [i for i in node.input if i]
+        if node.op_type != "Constant" and inputs and all(i in known for i in inputs):
+            value = ReferenceEvaluator(_alone([*(known[i] for i in dict.fromkeys(inputs)), node])).run(None, {})[0]
+            tensor = numpy_helper.from_array(np.asarray(value), node.output[0])
+            node = onnx.helper.make_node("Constant", [], [node.output[0]], value=tensor)
+            known[node.output[0]] = node
+        kept.append(node)
+    used = {i for n in kept for i in n.input} | {o.name for o in model.graph.output}
+    del model.graph.node[:]
+    model.graph.node.extend(n for n in kept if n.op_type != "Constant" or n.output[0] in used)
+
+
+def _alone(nodes: list[onnx.NodeProto]) -> onnx.ModelProto:
+    """The nodes as a model without inputs that gives the last one's output."""
+    output = onnx.helper.make_empty_tensor_value_info(nodes[-1].output[0])
+    graph = onnx.helper.make_graph(nodes, "constants", [], [output])
+    return onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", OPSET)])
 
 
 def _name_as_state_dict(model: onnx.ModelProto, base: FaceBase) -> None:

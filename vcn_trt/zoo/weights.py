@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from vcn_trt.errors import ModelError
-from vcn_trt.zoo import layers
+from vcn_trt.zoo import layers, tflite
 from vcn_trt.zoo.layers import Layer
 
 Rename = Callable[[Mapping[str, Tensor]], Mapping[str, Tensor]]
@@ -27,9 +27,12 @@ _WRAPPERS = ("", "module.", "model.", "backbone.", "visual.", "module.visual.", 
 
 
 def load_into(module: nn.Module, path: Path, rename: Rename | None = None) -> None:
-    """Fill a module from an ONNX, safetensors or torch file, told apart by content. Raises ModelError."""
+    """Fill a module from an ONNX, TensorFlow Lite, safetensors or torch file, told apart by content. Raises
+    ModelError."""
     head = _head(path)
-    if head[8:9] == b"{" and int.from_bytes(head[:8], "little") < path.stat().st_size:
+    if head[4:8] == b"TFL3":
+        state = align(module, tflite.read_layers(path), path)
+    elif head[8:9] == b"{" and int.from_bytes(head[:8], "little") < path.stat().st_size:
         state = by_name(module, _safetensors(path), path, rename)
     elif head[:2] == b"PK" or head[:1] == b"\x80":
         state = by_name(module, _torch_file(path), path, rename)
@@ -94,6 +97,9 @@ def align(module: nn.Module, found: Sequence[Layer], path: Path) -> dict[str, Te
                 )
             state[f"{name}.{key}"] = _shaped(f"{name}.{key}", like, here[key], called, module, path)
         folded = here["bias"] if "bias" in here and "bias" not in own else None
+    homeless = [k for k in _expected(module) if k not in state]
+    if homeless:
+        raise _misfit(path, module, f"expected {homeless[0]}, which such a file gives no place: use a state_dict")
     if queue:
         raise _misfit(path, module, f"found {_describe(queue[0])} after the last layer, {len(queue)} are left over")
     return _with_counters(module, state)
