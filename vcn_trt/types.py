@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, fields, replace
 from fractions import Fraction
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -81,73 +81,82 @@ class Table:
 @dataclass(frozen=True, eq=False)
 class Detections(Table):
     """Faces as the detector gave them, frame by frame. Boxes xyxy and landmarks xy in pixels of the displayed picture;
-    landmarks: right eye, left eye, nose, right and left mouth corner as the viewer sees them from left to right."""
+    landmarks: left eye, right eye, nose, left and right mouth corner, left and right as seen in the picture."""
 
-    frame: NDArray[np.int64] = column(np.int64)
-    box: NDArray[np.float32] = column(np.float32, 4)
-    score: NDArray[np.float32] = column(np.float32)
-    landmarks: NDArray[np.float32] = column(np.float32, 5, 2)
+    frame: NDArray[Any] = column(np.int64)
+    box: NDArray[Any] = column(np.float32, 4)
+    score: NDArray[Any] = column(np.float32)
+    landmarks: NDArray[Any] = column(np.float32, 5, 2)
 
 
 @dataclass(frozen=True, eq=False)
 class Shots(Table):
     """The shots of every video: frames start to stop (exclusive), and their presentation times."""
 
-    video: NDArray[np.int32] = column(np.int32)
-    shot: NDArray[np.int32] = column(np.int32)
-    start: NDArray[np.int64] = column(np.int64)
-    stop: NDArray[np.int64] = column(np.int64)
-    start_seconds: NDArray[np.float64] = column(np.float64)
-    stop_seconds: NDArray[np.float64] = column(np.float64)
+    video: NDArray[Any] = column(np.int32)
+    shot: NDArray[Any] = column(np.int32)
+    start: NDArray[Any] = column(np.int64)
+    stop: NDArray[Any] = column(np.int64)
+    start_seconds: NDArray[Any] = column(np.float64)
+    stop_seconds: NDArray[Any] = column(np.float64)
 
 
 @dataclass(frozen=True, eq=False)
 class Faces(Table):
     """Tracked faces, in order of track, then frame. `sharpness` is NaN where the face was interpolated."""
 
-    track: NDArray[np.int32] = column(np.int32)
-    video: NDArray[np.int32] = column(np.int32)
-    frame: NDArray[np.int64] = column(np.int64)
-    seconds: NDArray[np.float64] = column(np.float64)
-    box: NDArray[np.float32] = column(np.float32, 4)
-    score: NDArray[np.float32] = column(np.float32)
-    landmarks: NDArray[np.float32] = column(np.float32, 5, 2)
-    sharpness: NDArray[np.float32] = column(np.float32)
-    interpolated: NDArray[np.bool_] = column(np.bool_)
+    track: NDArray[Any] = column(np.int32)
+    video: NDArray[Any] = column(np.int32)
+    frame: NDArray[Any] = column(np.int64)
+    seconds: NDArray[Any] = column(np.float64)
+    box: NDArray[Any] = column(np.float32, 4)
+    score: NDArray[Any] = column(np.float32)
+    landmarks: NDArray[Any] = column(np.float32, 5, 2)
+    sharpness: NDArray[Any] = column(np.float32)
+    interpolated: NDArray[Any] = column(np.bool_)
 
 
 @dataclass(frozen=True, eq=False)
 class Tracks(Table):
     """One row a track: frames start to stop (exclusive) of one shot. `quality` is NaN until a stage measures it."""
 
-    track: NDArray[np.int32] = column(np.int32)
-    video: NDArray[np.int32] = column(np.int32)
-    shot: NDArray[np.int32] = column(np.int32)
-    start: NDArray[np.int64] = column(np.int64)
-    stop: NDArray[np.int64] = column(np.int64)
-    n_faces: NDArray[np.int32] = column(np.int32)
-    n_crops: NDArray[np.int32] = column(np.int32)
-    quality: NDArray[np.float32] = column(np.float32)
-    status: NDArray[np.str_] = column("U8")
-    cluster: NDArray[np.int32] = column(np.int32)
-    representative_frame: NDArray[np.int64] = column(np.int64)
+    track: NDArray[Any] = column(np.int32)
+    video: NDArray[Any] = column(np.int32)
+    shot: NDArray[Any] = column(np.int32)
+    start: NDArray[Any] = column(np.int64)
+    stop: NDArray[Any] = column(np.int64)
+    n_faces: NDArray[Any] = column(np.int32)
+    n_crops: NDArray[Any] = column(np.int32)
+    quality: NDArray[Any] = column(np.float32)
+    status: NDArray[Any] = column("U8")
+    cluster: NDArray[Any] = column(np.int32)
+    representative_frame: NDArray[Any] = column(np.int64)
 
 
 @dataclass(frozen=True, eq=False)
 class Crops(Table):
     """One row a sampled crop, in order of track, then frame. A rejected one (`kept` false) keeps its `reason`."""
 
-    track: NDArray[np.int32] = column(np.int32)
-    frame: NDArray[np.int64] = column(np.int64)
-    kept: NDArray[np.bool_] = column(np.bool_)
-    reason: NDArray[np.str_] = column("U8")
+    track: NDArray[Any] = column(np.int32)
+    frame: NDArray[Any] = column(np.int64)
+    kept: NDArray[Any] = column(np.bool_)
+    reason: NDArray[Any] = column("U8")
+
+
+class Images(Protocol):
+    """Pictures of one size, taken by index, slice or list of indices."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, rows: Any) -> NDArray[np.uint8]: ...
 
 
 @dataclass(frozen=True, eq=False)
 class TrackSet:
     """What ingest leaves and every later stage reads: the tracks of one or many videos and their crops.
 
-    images: (n_crops, 112, 112, 3) uint8 RGB, row by row the pictures of `crops`; a memory map, so taking rows reads them.
+    images: (n_crops, 112, 112, 3) uint8 RGB, row by row the pictures of `crops`: an array, or `CropImages` on disk, whose rows
+    are read when taken.
     """
 
     videos: Sequence[Video]
@@ -155,7 +164,7 @@ class TrackSet:
     faces: Faces
     tracks: Tracks
     crops: Crops
-    images: NDArray[np.uint8]
+    images: Images
 
     def __post_init__(self) -> None:
         if len(self.images) != len(self.crops):

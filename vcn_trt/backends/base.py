@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,6 +40,14 @@ class DecodeReport:
     warnings: list[str] = field(default_factory=list)
 
 
+class RawFaces(NamedTuple):
+    """What a detector says of one frame: boxes (m, 4) xyxy, scores (m,), landmarks (m, 5, 2), all float32."""
+
+    boxes: NDArray[np.float32]
+    scores: NDArray[np.float32]
+    landmarks: NDArray[np.float32]
+
+
 class Decoder(Protocol):
     """One pass over one video. Opening raises VideoError where there is nothing to decode. `video.frames` is the container's
     claim (0 where it makes none); after the pass `report.frames` is the truth."""
@@ -66,37 +74,47 @@ class Network(Protocol):
 
 
 class Ops(Protocol):
-    """The maths between the networks. Every column gives the CPU column's numbers, within the tolerance of the dtype."""
+    """The maths between the networks. Every column gives the CPU column's numbers, within the tolerance of the dtype.
+    Results come back on the host, where the tracker is, but for the inputs of a network."""
 
-    def to_numpy(self, array: Array) -> NDArray[Any]: ...
+    def to_numpy(self, array: Array) -> NDArray[Any]:
+        """An array of the backend on the host."""
+        ...
 
-    def letterbox(self, batch: FrameBatch, size: int, mean: tuple[float, float, float], scale: float, rgb: bool) -> tuple[Array, float]:
-        """Frames resized so that the longer side is `size`, padded right and below with the mean to multiples of 32, less the mean,
-        times `scale`, planes in RGB or BGR order. -> (n, 3, h, w) float32, and the factor from displayed to network pixels."""
+    def letterbox(
+        self, batch: FrameBatch, size: int, mean: tuple[float, float, float], scale: float, rgb: bool
+    ) -> tuple[Array, float]:
+        """Frames resized so that the longer side is `size`, padded right and below with zeros to multiples of 32 after
+        `(pixel - mean) * scale`; planes and `mean` in RGB or BGR order.
+        -> (n, 3, h, w) float32, and the factor from displayed to network pixels."""
         ...
 
     def thumbnails(self, batch: FrameBatch, width: int) -> NDArray[np.uint8]:
-        """Small frames on the host for the shot detector. (n, h, width, 3) BGR"""
+        """Small frames for the shot detector. (n, h, width, 3) BGR"""
         ...
 
-    def warp_faces(self, batch: FrameBatch, which: NDArray[np.integer], landmarks: NDArray[np.float32]) -> NDArray[np.uint8]:
-        """The five-point similarity warp (least squares, to the ArcFace template) of faces: frame `which` of the batch (m,),
-        landmarks (m, 5, 2) in displayed pixels. Bilinear, black outside. -> (m, 112, 112, 3) RGB on the host"""
+    def warp_faces(
+        self, batch: FrameBatch, which: NDArray[np.integer[Any]], transforms: NDArray[np.float32]
+    ) -> NDArray[np.uint8]:
+        """Faces cut out by affine warps, bilinear, black outside: frame `which` of the batch (m,), transforms from displayed
+        pixels to the crop's (m, 2, 3). -> (m, 112, 112, 3) RGB"""
         ...
 
-    def sharpness(self, batch: FrameBatch, which: NDArray[np.integer], landmarks: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Variance of the Laplacian on the same warp of the luma (full range, 8-bit scale). (m,)"""
+    def sharpness(
+        self, batch: FrameBatch, which: NDArray[np.integer[Any]], transforms: NDArray[np.float32]
+    ) -> NDArray[np.float32]:
+        """Variance of the Laplacian (3x3, centre -4) on the same warp of the luma, full range, 8-bit scale. (m,)"""
         ...
 
-    def retinaface_boxes(
-        self, loc: Array, conf: Array, landmarks: Array, height: int, width: int, factor: float, score: float
-    ) -> list[tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]]:
-        """RetinaFace's outputs (n, anchors, 4 | 2 | 10) for an input of height x width to faces above `score`, in displayed
-        pixels: boxes (m, 4), scores (m,), landmarks (m, 5, 2) a frame, best first, on the host."""
+    def retinaface_faces(
+        self, outputs: Mapping[str, Array], shape: tuple[int, int], factor: float, score: float
+    ) -> list[RawFaces]:
+        """RetinaFace's `loc`, `conf`, `landmarks` (n, anchors, 4 | 2 | 10) for an input of `shape` (height, width), to faces
+        above `score` in displayed pixels, one entry a frame, in the order of the anchors."""
         ...
 
-    def nms(self, boxes: NDArray[np.float32], scores: NDArray[np.float32], threshold: float) -> NDArray[np.int64]:
-        """Greedy non-maximum suppression of xyxy boxes by IoU: indices kept, best first."""
+    def nms(self, faces: RawFaces, threshold: float) -> NDArray[np.int64]:
+        """Greedy non-maximum suppression by IoU: indices of the faces kept, best first, ties by index."""
         ...
 
 
@@ -110,3 +128,8 @@ class Backend:
     open_decoder: Callable[[Path, int, DecodeConfig], Decoder]
     open_network: Callable[[Path], Network]
     description: str = ""
+
+    @property
+    def identity(self) -> str:
+        """The columns give the same results only within a tolerance, so a stage is computed anew on another."""
+        return self.name.split(":")[0]

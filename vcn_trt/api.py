@@ -1,0 +1,104 @@
+"""What a Python program calls: `cluster` runs the main job, `open_run` reads what one left."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vcn_trt import backends, pipeline
+from vcn_trt.cluster import people
+from vcn_trt.config import Config, to_dict
+from vcn_trt.errors import VcnError
+from vcn_trt.ingest import production
+from vcn_trt.run import Hook, Run, hold, read_record, silent
+from vcn_trt.sources import Source, find
+from vcn_trt.types import Clusters, TrackSet
+
+
+@dataclass(frozen=True, eq=False)
+class Answer:
+    """A finished run directory: who is on screen, when. record: its run.json."""
+
+    folder: Path
+    tracks: TrackSet
+    people: Clusters
+    record: dict[str, Any]
+
+    @property
+    def failed(self) -> list[dict[str, str]]:
+        """The videos that could not be read: path and reason."""
+        failed: list[dict[str, str]] = self.record["failed"]
+        return failed
+
+
+def cluster(
+    videos: Iterable[str | Path],
+    out: str | Path | None = None,
+    config: Config | None = None,
+    *,
+    update: bool = False,
+    hook: Hook = silent,
+) -> Answer:
+    """Find every face of these videos (files or folders, one production with one cast) and group them by person.
+
+    out: the run directory, by default `runs/<stem>-<hash8>`. A run that was broken off goes on; `update` allows another config or
+    other videos in an existing one. Videos that cannot be read are left out and named in `failed`. Raises VcnError.
+    """
+    config = config or Config()
+    sources = find(map(Path, videos))
+    folder = Path(out) if out is not None else default_folder(sources, config)
+    backend = backends.open(config.device)
+    with hold(folder, config, sources, update=update):
+        run = Run(folder, config, sources, backend.description, hook)
+        run.save_record()
+        try:
+            pipeline.cluster_videos(run, sources, backend)
+        except KeyboardInterrupt:
+            run.finish("interrupted")
+            raise
+        except Exception as error:
+            # A full disk must not hide the reason it gave.
+            try:
+                run.finish("failed", str(error))
+            except OSError as second:
+                raise error from second
+            raise
+        conclude(run)
+    return open_run(folder)
+
+
+def conclude(run: Run) -> None:
+    """The record of a run whose stages are all there."""
+    stages = run.record["stages"]
+    ingested = stages["ingest"]
+    failed = ingested.pop("failed")
+    run.record["videos"] = ingested.pop("videos")
+    run.record["failed"] = failed
+    run.record["warnings"] = [w for facts in stages.values() for w in facts.pop("warnings", [])]
+    run.record["frames"] = ingested["frames"]
+    run.record["fps"] = None if ingested["loaded"] else round(ingested["frames"] / ingested["seconds"], 2)
+    run.finish("partial" if failed else "done")
+
+
+def open_run(folder: str | Path) -> Answer:
+    """A finished run directory. Raises RunError where it is none, or was broken off before its answer."""
+    folder = Path(folder)
+    record = read_record(folder)
+    facts = {"videos": record["videos"]}
+    return Answer(folder, production.load(folder, facts), people.load(folder, facts), record)
+
+
+def default_folder(sources: Sequence[Source], config: Config) -> Path:
+    """`runs/<stem>-<hash8>`: the same videos and config come back to the same folder."""
+    parts = [[s.fingerprint for s in sources], {k: v for k, v in to_dict(config).items() if k != "device"}]
+    hash8 = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:8]
+    stem = re.sub(r"[^\w.-]+", "_", sources[0].path.stem).strip("._") or "video"
+    return Path("runs") / f"{stem[:60]}-{hash8}"
+
+
+__all__ = ["Answer", "VcnError", "cluster", "default_folder", "open_run"]

@@ -1,0 +1,22 @@
+"""Boxes as x1, y1, x2, y2 in pixels."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def area(boxes: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
+    """(n, 4) -> (n,), 0 for an inverted box."""
+    return np.asarray(np.clip(boxes[:, 2:] - boxes[:, :2], 0, None).prod(-1))
+
+
+def iou(a: NDArray[np.floating[Any]], b: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
+    """Intersection over union of every pair: (n, 4) and (m, 4) -> (n, m), 0 where both are empty."""
+    low = np.maximum(a[:, None, :2], b[None, :, :2])
+    high = np.minimum(a[:, None, 2:], b[None, :, 2:])
+    common = np.clip(high - low, 0, None).prod(-1)
+    union = area(a)[:, None] + area(b)[None] - common
+    return np.divide(common, union, out=np.zeros_like(common), where=union > 0)

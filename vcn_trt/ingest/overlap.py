@@ -1,0 +1,97 @@
+"""Stages that overlap: an iterator that runs ahead in its own thread, and a map that keeps several calls in flight, in order.
+
+Both are generators: leaving one early (an error, Ctrl-C) stops its threads; an exception inside reaches the consumer at the place
+where its item would have come.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import TypeVar
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+class Clock:
+    """Busy seconds by activity, added up over threads: they may exceed the time on the wall."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = defaultdict(float)
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def __call__(self, activity: str) -> Iterator[None]:
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            took = time.perf_counter() - start
+            with self._lock:
+                self.seconds[activity] += took
+
+
+def prefetch(items: Iterable[T], depth: int, clock: Clock, activity: str) -> Iterator[T]:
+    """`items`, produced by a thread of their own up to `depth` ahead of the consumer."""
+    ready: queue.Queue[tuple[bool, T | BaseException | None]] = queue.Queue(depth)
+    stop = threading.Event()
+
+    def put(entry: tuple[bool, T | BaseException | None]) -> None:
+        while not stop.is_set():
+            try:
+                return ready.put(entry, timeout=0.1)
+            except queue.Full:
+                continue
+
+    def produce() -> None:
+        iterator = iter(items)
+        try:
+            while not stop.is_set():
+                with clock(activity):
+                    item = next(iterator, _END)
+                if item is _END:
+                    return put((False, None))
+                put((True, item))  # type: ignore[arg-type]
+        except BaseException as error:
+            put((False, error))
+
+    thread = threading.Thread(target=produce, name=activity, daemon=True)
+    thread.start()
+    try:
+        while True:
+            alive, item = ready.get()
+            if not alive:
+                if isinstance(item, BaseException):
+                    raise item
+                return
+            yield item  # type: ignore[misc]
+    finally:
+        stop.set()
+        thread.join()
+
+
+def map_ahead(function: Callable[[T], R], items: Iterable[T], workers: int) -> Iterator[tuple[T, R]]:
+    """(item, function(item)) in the order of the items, with up to `workers` calls running and one waiting."""
+    flight: deque[tuple[T, Future[R]]] = deque()
+    with ThreadPoolExecutor(workers, thread_name_prefix="network") as pool:
+        try:
+            for item in items:
+                flight.append((item, pool.submit(function, item)))
+                if len(flight) > workers:
+                    done, future = flight.popleft()
+                    yield done, future.result()
+            while flight:
+                done, future = flight.popleft()
+                yield done, future.result()
+        finally:
+            for _, future in flight:
+                future.cancel()
+
+
+_END = object()

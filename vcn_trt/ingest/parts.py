@@ -1,0 +1,65 @@
+"""What one video gave, on disk: so that a production of many goes on after the last that was finished."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+
+from vcn_trt.ingest.sample import SampledCrops, SampledTracks
+from vcn_trt.ingest.stream import Ingested
+from vcn_trt.store import video_from_json, video_to_json
+from vcn_trt.types import Shots, Table
+
+FILE = "part.npz"
+AnyTable = TypeVar("AnyTable", bound=Table)
+
+
+def save(part: Ingested, folder: Path) -> None:
+    """Write all but faces.bin and crops.bin, which are there; last and whole, so that it vouches for them."""
+    notes = {
+        "video": video_to_json(part.video),
+        "lost": part.lost,
+        "warnings": part.warnings,
+        "seconds": part.seconds,
+    }
+    scratch = folder / f"new-{FILE}"
+    np.savez(
+        scratch,
+        notes=np.array(json.dumps(notes)),
+        **_columns("shots", part.shots),
+        **_columns("tracks", part.tracks),
+        **_columns("crops", part.crops),
+    )
+    os.replace(scratch, folder / FILE)
+
+
+def load(folder: Path, video_id: int) -> Ingested | None:
+    """The part in a folder, as number `video_id` of its production; None where it was not finished."""
+    path = folder / FILE
+    if not path.exists():
+        return None
+    with np.load(path) as arrays:
+        notes = json.loads(str(arrays["notes"]))
+        shots = _table("shots", Shots, arrays)
+        return Ingested(
+            video=video_from_json({**notes["video"], "id": video_id}),
+            shots=shots.with_columns(video=np.full(len(shots), video_id)),
+            tracks=_table("tracks", SampledTracks, arrays),
+            crops=_table("crops", SampledCrops, arrays),
+            lost=notes["lost"],
+            warnings=notes["warnings"],
+            seconds=notes["seconds"],
+        )
+
+
+def _columns(prefix: str, table: Table) -> dict[str, Any]:
+    return {f"{prefix}.{f.name}": getattr(table, f.name) for f in fields(table)}
+
+
+def _table(prefix: str, kind: type[AnyTable], arrays: np.lib.npyio.NpzFile) -> AnyTable:
+    return kind(**{f.name: arrays[f"{prefix}.{f.name}"] for f in fields(kind)})

@@ -1,0 +1,28 @@
+"""The method on one page: from videos to people."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from vcn_trt.backends import Backend
+from vcn_trt.cluster.people import CLUSTER
+from vcn_trt.embed import EMBED
+from vcn_trt.ingest.production import INGEST
+from vcn_trt.report.page import REPORT
+from vcn_trt.run import Run
+from vcn_trt.sources import Source
+from vcn_trt.types import Clusters
+from vcn_trt.zoo.models import open_model
+
+
+def cluster_videos(run: Run, sources: Sequence[Source], backend: Backend) -> Clusters:
+    """Find, follow, sample, recognise and group every face of a production; each stage is loaded where it is already done."""
+    config = run.config
+    detector = open_model(config.detect.model, "detector")
+    base = open_model(config.embed.model, "base")
+
+    tracks = run.stage(INGEST, sources, detector, backend, config.ingest)
+    vectors = run.stage(EMBED, tracks, base, backend, config.embed)
+    people = run.stage(CLUSTER, tracks, vectors, config.cluster)
+    run.stage(REPORT, tracks, people)
+    return people

@@ -1,0 +1,283 @@
+"""The run directory: stages that are computed once, saved whole or not at all, and found again by what they were made of.
+
+A stage's key is a hash of its name and version, its slice of the config, the content of its videos and models, and the keys of the
+stages it reads. Same key: load. Another key or none: compute in a folder aside, move the files into place, stamp them last. So a
+run killed at any moment goes on where it stood.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import errno
+import fcntl
+import hashlib
+import json
+import os
+import platform
+import shutil
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Generic, Protocol, TypeVar
+
+from vcn_trt.config import Config, to_dict, to_toml
+from vcn_trt.errors import RunError, VcnError
+from vcn_trt.sources import Source
+
+SCHEMA = "vcn-trt/run/1"
+T = TypeVar("T")
+
+
+class Hook(Protocol):
+    """Called with a stage's progress: how many of its units are done, of how many (0: not known)."""
+
+    def __call__(self, stage: str, completed: int, total: int, unit: str) -> None: ...
+
+
+def silent(stage: str, completed: int, total: int, unit: str) -> None:
+    """The hook that says nothing."""
+
+
+@dataclass(frozen=True)
+class Desk:
+    """What a stage is given to work with. folder: empty, for the files it leaves. unfinished: for what a try after a kill need not
+    repeat; it goes when the stage is done. keep: for what even another config can use; it stays. progress: completed, total,
+    unit."""
+
+    folder: Path
+    unfinished: Path
+    keep: Path
+    progress: Callable[[int, int, str], None]
+
+
+@dataclass(frozen=True)
+class Stage(Generic[T]):
+    """compute(desk, *inputs) writes `files` into desk.folder and returns facts for the record (plain JSON);
+    load(run folder, facts) reads them back. Raise `version` when the answer of the same inputs changes."""
+
+    name: str
+    version: int
+    files: tuple[str, ...]
+    compute: Callable[..., dict[str, Any]]
+    load: Callable[[Path, dict[str, Any]], T]
+
+
+class Run:
+    """One run directory, held by one process at a time."""
+
+    def __init__(self, folder: Path, config: Config, sources: Sequence[Source], device: str, hook: Hook) -> None:
+        self.folder, self.config = folder, config
+        self._hook, self._inside = hook, folder / ".work"
+        self._keys: dict[int, tuple[Any, str]] = {}
+        self.record: dict[str, Any] = {
+            "schema": SCHEMA,
+            "versions": versions(),
+            "device": device,
+            "config": to_dict(config),
+            "sources": [{"path": str(s.path), "fingerprint": s.fingerprint} for s in sources],
+            "stages": {},
+            "videos": [],
+            "failed": [],
+            "warnings": [],
+            "state": "running",
+            "started": _now(),
+        }
+
+    def stage(self, stage: Stage[T], *inputs: Any) -> T:
+        """The stage's answer: loaded where its key is the one on disk, else computed. Raises RunError where the disk is full; what
+        was computed before stays."""
+        key = self._key(stage, inputs)
+        stamp = self._inside / f"{stage.name}.json"
+        facts = self._facts(stage, key)
+        started = time.perf_counter()
+        loaded = facts is not None
+        if facts is None:
+            with self._writing(stage):
+                facts = self._compute(stage, key, stamp, inputs)
+        answer = stage.load(self.folder, facts)
+        self._keys[id(answer)] = answer, key
+        self.record["stages"][stage.name] = {
+            "key": key,
+            "loaded": loaded,
+            "seconds": round(time.perf_counter() - started, 3),
+            **facts,
+        }
+        self.save_record()
+        return answer
+
+    def is_done(self, stage: Stage[T], key: str) -> bool:
+        """Whether the files of this stage are there under this key."""
+        return self._facts(stage, key) is not None
+
+    def save_record(self) -> None:
+        """Write run.json whole."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        replace_text(self.folder / "run.json", json.dumps(self.record, indent=1, ensure_ascii=False) + "\n")
+
+    def finish(self, state: str, error: str | None = None) -> None:
+        """The exit state ("done", "partial", "failed", "interrupted") into the record."""
+        self.record.update({"state": state, "finished": _now()} | ({"error": error} if error else {}))
+        self.save_record()
+
+    def _facts(self, stage: Stage[Any], key: str) -> dict[str, Any] | None:
+        try:
+            stamp = json.loads((self._inside / f"{stage.name}.json").read_text(encoding="utf-8"))
+            facts: dict[str, Any] = stamp["facts"]
+            whole = all((self.folder / name).stat().st_size == size for name, size in stamp["files"].items())
+            return facts if stamp["key"] == key and whole else None
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+    def _compute(self, stage: Stage[Any], key: str, stamp: Path, inputs: Sequence[Any]) -> dict[str, Any]:
+        aside, unfinished, keep = (self._inside / f"{stage.name}.{name}" for name in ("new", "unfinished", "keep"))
+        shutil.rmtree(aside, ignore_errors=True)
+        for path in (aside, unfinished, keep):
+            path.mkdir(parents=True, exist_ok=True)
+
+        def progress(completed: int, total: int, unit: str) -> None:
+            self._hook(stage.name, completed, total, unit)
+
+        facts = stage.compute(Desk(aside, unfinished, keep, progress), *inputs)
+        sizes = {name: (aside / name).stat().st_size for name in stage.files}
+        stamp.unlink(missing_ok=True)
+        for name in stage.files:
+            (self.folder / name).parent.mkdir(parents=True, exist_ok=True)
+            os.replace(aside / name, self.folder / name)
+        replace_text(stamp, json.dumps({"key": key, "files": sizes, "facts": facts}))
+        shutil.rmtree(aside)
+        shutil.rmtree(unfinished)
+        return facts
+
+    def _key(self, stage: Stage[Any], inputs: Sequence[Any]) -> str:
+        parts = [stage.name, stage.version, [self._identity(value) for value in inputs]]
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+    def _identity(self, value: Any) -> Any:
+        if id(value) in self._keys:
+            return self._keys[id(value)][1]
+        if isinstance(value, Source):
+            return value.fingerprint if value.fingerprint != "unreadable" else ["unreadable", str(value.path)]
+        if hasattr(value, "identity"):
+            return value.identity
+        if isinstance(value, list | tuple):
+            return [self._identity(item) for item in value]
+        if dataclasses.is_dataclass(value):
+            return to_dict(value)
+        if isinstance(value, str | int | float | None):
+            return value
+        raise TypeError(f"a stage's input needs an identity; {type(value).__name__} has none")
+
+    @contextmanager
+    def _writing(self, stage: Stage[Any]) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            if error.errno == errno.ENOSPC:
+                raise RunError(
+                    f"no space left in {self.folder} during {stage.name}. What was computed is kept: free some space "
+                    "(`vcn run --dry-run` estimates how much) and run the same command again"
+                ) from error
+            if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
+                raise RunError(f"cannot write to {self.folder} ({error.strerror}): make it writable or give another --out") from error
+            raise
+
+
+@contextmanager
+def hold(folder: Path, config: Config, sources: Sequence[Source], *, update: bool) -> Iterator[None]:
+    """Claim a run directory for this process, and write its config.
+
+    Raises RunError where the folder holds something else than a run, a run of another config or of other videos (unless `update`),
+    of a newer version, or where another process works in it. Nothing in it is touched then.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunError(f"cannot make the output folder {folder} ({error.strerror}): give another with --out") from error
+    marker = folder / "run.json"
+    if marker.exists():
+        _check_same(marker, config, sources, update)
+    elif any(f.name != ".work" for f in folder.iterdir()):
+        raise RunError(f"{folder} is not empty and holds no run.json: give a new folder with --out")
+    inside = folder / ".work"
+    try:
+        inside.mkdir(exist_ok=True)
+        lock = (inside / "lock").open("w")
+    except OSError as error:
+        raise RunError(f"cannot write to {folder} ({error.strerror}): make it writable or give another --out") from error
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise RunError(f"another process works in {folder}: wait for it, or give another --out") from error
+        replace_text(folder / "config.toml", to_toml(config))
+        yield
+
+
+def read_record(folder: Path) -> dict[str, Any]:
+    """run.json. Raises RunError where the folder holds no run, or one of a newer version."""
+    path = folder / "run.json"
+    try:
+        record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        schema = record["schema"]
+    except FileNotFoundError as error:
+        raise RunError(f"{folder} is not a run directory (it has no run.json); `vcn run VIDEO --out DIR` makes one") from error
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RunError(f"{path} cannot be read ({error}); run `vcn run` on this folder again") from error
+    if schema != SCHEMA:
+        raise RunError(f"{path} is of schema {schema!r}, this version reads {SCHEMA!r}: install the version that wrote it")
+    return record
+
+
+def replace_text(path: Path, text: str) -> None:
+    """Write a text file whole or not at all."""
+    scratch = path.with_name(path.name + ".tmp")
+    scratch.write_text(text, encoding="utf-8")
+    os.replace(scratch, path)
+
+
+def versions() -> dict[str, str]:
+    """What this run was made with."""
+    packages = ("vcn-trt", "av", "numpy", "onnxruntime", "opencv-python-headless", "scenedetect-headless", "scipy", "torch")
+    found = {"python": platform.python_version()}
+    for package in packages:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            found[package] = "not installed as a package"
+    return found
+
+
+def _check_same(marker: Path, config: Config, sources: Sequence[Source], update: bool) -> None:
+    record = read_record(marker.parent)
+    if update:
+        return
+    before, now = record["config"], to_dict(config)
+    changed = [
+        f"{section}.{key} is {value!r} there, {now.get(section, {}).get(key)!r} here"
+        for section, values in before.items()
+        if isinstance(values, dict)
+        for key, value in values.items()
+        if now.get(section, {}).get(key) != value
+    ]
+    changed += [f"{key} is {before.get(key)!r} there, {now[key]!r} here" for key in ("seed",) if before.get(key) != now[key]]
+    if [s["fingerprint"] for s in record["sources"]] != [s.fingerprint for s in sources]:
+        changed.append(
+            f"its videos are {', '.join(s['path'] for s in record['sources'])}; "
+            f"these are {', '.join(str(s.path) for s in sources)} (or their content changed)"
+        )
+    if changed:
+        raise RunError(
+            f"{marker.parent} holds a run made otherwise, and was left as it is: {'; '.join(changed)}. "
+            "Give another --out, or --update to recompute there what the change touches"
+        )
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+__all__ = ["Desk", "Hook", "Run", "Stage", "VcnError", "hold", "read_record", "replace_text", "silent", "versions"]
