@@ -84,7 +84,7 @@ def read_claims(container: Any, stream: Any) -> Claims:
 
 def frame_rate(average: Fraction | None, guessed: Fraction | None) -> Fraction:
     """The rate of the timeline. The guess (the grid that all presentation times fit) holds where it is a standard rate
-    or near the average: so 24 for a film with dropped frames. Else it is a clock's, and the average holds; 25 for none."""
+    or near the average: so 24 for a film with dropped frames. Else it is a clock's, and the average holds."""
     if guessed and (not average or guessed in _STANDARD_RATES or abs(guessed / average - 1) < Fraction(1, 100)):
         return guessed
     return average or Fraction(25)

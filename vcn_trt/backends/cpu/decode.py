@@ -28,8 +28,8 @@ def open_decoder(path: Path, video_id: int, config: DecodeConfig) -> PyAvDecoder
     """Open a video for one pass; its first frame is decoded at once. Raises VideoError where nothing can be decoded.
 
     `seconds` are presentation times from the start of the container, which is 0: a transport stream's arbitrary first
-    clock value is taken off, while a picture that starts after its sound keeps that delay. They rise strictly; a missing
-    or falling one is rebuilt from the frame rate. Edit lists hold as in FFmpeg: frames outside the edit do not count.
+    clock value is taken off, while a picture that starts after its sound keeps that delay. They rise strictly; one that
+    is missing or falls is rebuilt from the frame rate. Edit lists hold as in FFmpeg: frames outside the edit do not count.
     """
     return PyAvDecoder(path, video_id, config)
 
@@ -211,7 +211,7 @@ class PyAvDecoder:
 
     def _tail(self, last_pts: int) -> Iterator[av.VideoFrame]:
         """The last frames once more, without threads: PyAV stops draining a threaded decoder at its first error, and the
-        sound frames behind that are gone. Measured: 67 of a truncated file's 69 frames came."""
+        good frames behind it are gone. Measured: 67 of a truncated file's 69 frames came."""
         container, stream = open_source(self._path, threads=1)
         with container:
             try:
@@ -252,9 +252,7 @@ class PyAvDecoder:
         if tally.concealed:
             warn(f"{_count(tally.concealed, 'frame')} came damaged, patched by the decoder")
         if tally.rebuilt:
-            warn(
-                f"{_count(tally.rebuilt, 'frame')} had no rising presentation time: rebuilt at {claims.fps} frames a second"
-            )
+            warn(f"{_count(tally.rebuilt, 'frame')} had no rising presentation time: rebuilt from {claims.fps} fps")
         self.report.lost = refused + missing
 
 

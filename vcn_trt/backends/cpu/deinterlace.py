@@ -16,8 +16,8 @@ from vcn_trt.errors import VideoError
 class Deinterlacer:
     """bwdif over flagged frames (others pass untouched), with each frame's companion handed back beside it.
 
-    The filter looks one frame ahead, so a frame comes out when the next went in, the last at `flush`. The companion (any
-    value) travels in a queue of ours, since the filter's own clock counts fields.
+    The filter looks one frame ahead, so a frame comes out when the next went in, the last at `flush`. The companion
+    (any value) travels in a queue of ours, since the filter's own clock counts fields.
     """
 
     def __init__(self) -> None:

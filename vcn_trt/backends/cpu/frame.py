@@ -1,5 +1,5 @@
-"""A decoded frame in its native pixel format, converted only where a stage looks: full RGB for few frames, small BGR for
-the networks, the luma plane for sharpness. Each colour conversion is ONE swscale pass: size, matrix and range together."""
+"""A decoded frame in its native pixel format, converted only where a stage looks: full RGB for few frames, small BGR
+for the networks, the luma plane for sharpness. A colour conversion is ONE swscale pass: size, matrix, range together."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _RGB, _BT709, _SMPTE170M, _BT2020, _BT2020_CONSTANT = 0, 1, 6, 9, 10
 _MATRICES = {_BT709, 4, 5, _SMPTE170M, 7, _BT2020}
 _UNSPECIFIED_TRANSFER = 2
 
-# Against an exact area mean, 720p to 640x360 on one shared core: area 1.4 ms with a mean error of 0.9 (chroma, shared by
-# pairs of pixels), bilinear 1.6 ms and 1.2, area with full chroma 2.7 ms and 0.2, fast bilinear 1.5 ms and 2.0 (aliased:
-# 8.3 at 160x90).
+# Against an exact area mean, 720p to 640x360 on one shared core: area 1.4 ms with a mean error of 0.9 (chroma, which
+# pairs of pixels share), bilinear 1.6 ms and 1.2, area with full chroma 2.7 ms and 0.2, fast bilinear 1.5 ms and 2.0
+# (aliased: 8.3 at 160x90).
 _SMALL = Interpolation.AREA | Interpolation.ACCURATE_RND
 # Crops are few and keep their chroma: 10 ms a 720p frame, where swscale's quick path (0.7 ms) is off by 1.2.
 _FULL = Interpolation.BILINEAR | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
