@@ -95,7 +95,7 @@ def read(path: Path) -> Labels:
 
 
 def write(labels: Labels, path: Path) -> None:
-    """The labels as this project's JSON, boxes to a hundredth of a pixel. Raises LabelError where the rate, the size or the
+    """The labels as this project's JSON, boxes to a hundredth of a pixel. Raises LabelError where the rate, size or
     frame count is not known: the format asks for them."""
     if labels.fps is None or labels.width is None or labels.height is None or labels.frames is None:
         raise LabelError(f"the labels of {labels.video} tell no rate, size or frame count, which {path.name} must hold")
