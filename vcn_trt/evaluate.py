@@ -252,7 +252,8 @@ def table(evaluation: Evaluation) -> Table:
     out.add_section()
     out.add_row("tracks", f"{e.matched} matched of {e.tracks}", left_out)
     out.add_row("tracks not Unknown", _number(e.coverage))
-    out.add_row("labelled faces covered", _number(e.box_coverage), _number(e.box_coverage_known))
+    known = f"{_number(e.box_coverage_known)} by tracks not Unknown"
+    out.add_row("labelled faces covered", f"{_number(e.box_coverage)} by any track", known)
     out.add_row("tracks that mix people", str(len(e.mixed_tracks)), f"{e.identity_switches} identity switches")
     if e.cuts:
         out.add_row("cuts F", _number(e.cuts.f), f"{e.cuts.right} right, {e.cuts.predicted} found of {e.cuts.labelled}")
