@@ -46,8 +46,9 @@ def cluster(
 ) -> Answer:
     """Find every face of these videos (files or folders, one production with one cast) and group them by person.
 
-    out: the run directory, by default `runs/<stem>-<hash8>`. A run that was broken off goes on; `update` allows another config or
-    other videos in an existing one. Videos that cannot be read are left out and named in `failed`. Raises VcnError.
+    out: the run directory, by default `runs/<stem>-<hash8>`. A run that was broken off goes on; `update` allows
+    another config or other videos in an existing one. Videos that cannot be read are left out and named in `failed`.
+    Raises VcnError.
     """
     config = config or Config()
     sources = find(map(Path, videos))

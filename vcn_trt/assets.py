@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def folder(name: str) -> Path:
-    """The folder `name` ("kernels", "models" or "engines"). Raises FileNotFoundError where the installation lacks it."""
+    """The folder "kernels", "models" or "engines". Raises FileNotFoundError where the installation lacks it."""
     package = Path(__file__).resolve().parent
     for candidate in (package / "_assets" / name, package.parent / name):
         if candidate.is_dir():

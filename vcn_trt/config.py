@@ -1,5 +1,5 @@
-"""Every number of a run, typed, frozen and written into it as TOML. Defaults are the paper's where it gives one (section 3),
-else METHOD's starting points, else what measured best; the docstrings say which."""
+"""Every number of a run, typed, frozen and written into it as TOML. Defaults are the paper's where it gives one
+(section 3), else METHOD's starting points, else what measured best; the docstrings say which."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ class ShotsConfig:
 
 @dataclass(frozen=True)
 class DetectConfig:
-    """size: longer side in pixels that the network sees. close_up: the frame is seen a second time at a quarter of it, where a
-    face that fills the picture has a size the anchors know. score: what leaves the detector (the tracker has its own
-    thresholds above it). stride: every n-th frame is looked at, the tracker fills between. workers: networks in flight, 0 for
-    one a core."""
+    """size: longer side in pixels that the network sees. close_up: the frame is seen a second time at a quarter of
+    it, where a face that fills the picture has a size the anchors know. score: what leaves the detector (the tracker
+    has its own thresholds above it). stride: every n-th frame is looked at, the tracker fills between. workers:
+    networks in flight, 0 for one a core."""
 
     model: str = "retinaface_mnet025"
     size: int = 640
@@ -53,8 +53,8 @@ class DetectConfig:
 
 @dataclass(frozen=True)
 class TrackConfig:
-    """BoT-SORT: first association above `high`, second between `low` and `high`, births above `new`. `match` is the largest
-    distance (1 - IoU x score) of the first, `second_match` of the second. A lost track waits `buffer_seconds`.
+    """BoT-SORT: first association above `high`, second between `low` and `high`, births above `new`. `match` is the
+    largest distance (1 - IoU x score) of the first, `second_match` of the second. A lost track waits `buffer_seconds`.
     camera_motion: "affine" compensates by sparse optical flow. min_faces: shorter tracks are Unknown ("short")."""
 
     high: float = 0.6
@@ -69,9 +69,9 @@ class TrackConfig:
 
 @dataclass(frozen=True)
 class CropsConfig:
-    """A crop each `interval_seconds` (the paper: every 12th frame at 24 fps). Rejected below `min_side` (shorter box side, pixels
-    of the displayed picture) or `min_sharpness` (variance of the Laplacian on the 112x112 luma). A track whose crops are
-    rejected beyond `max_rejected` of them is Unknown ("crops")."""
+    """A crop each `interval_seconds` (the paper: every 12th frame at 24 fps). Rejected below `min_side` (shorter box
+    side, pixels of the displayed picture) or `min_sharpness` (variance of the Laplacian on the 112x112 luma). A track
+    whose crops are rejected beyond `max_rejected` of them is Unknown ("crops")."""
 
     interval_seconds: float = 0.5
     min_side: float = 16.0
@@ -89,11 +89,12 @@ class EmbedConfig:
 
 @dataclass(frozen=True)
 class ClusterConfig:
-    """method: a baseline of `cluster/baselines.py`. threshold: the cosine distance at which HAC and DBSCAN stop joining;
-    k: the number of people for HAC, 0 where it is not known."""
+    """method: a baseline of `cluster/baselines.py`. threshold: the cosine distance up to which hac and dbscan join, None for
+    the method's own, measured over all labelled footage. k: the number of people for hac and finch, 0 where it is not
+    known."""
 
     method: Literal["hac", "dbscan", "hdbscan", "finch"] = "hac"
-    threshold: float = 0.6
+    threshold: float | None = None
     k: int = 0
 
 
@@ -158,11 +159,13 @@ def to_dict(config: Any) -> dict[str, Any]:
 
 
 def to_toml(config: Config) -> str:
-    """TOML that `load` reads back to an equal config."""
+    """TOML that `load` reads back to an equal config. What is None stands by its absence: TOML has no word for it."""
     lines, sections = [], []
     for key, value in to_dict(config).items():
         if isinstance(value, dict):
-            sections.append("\n".join([f"\n[{key}]", *(f"{k} = {_toml_value(v)}" for k, v in value.items())]))
+            sections.append(
+                "\n".join([f"\n[{key}]", *(f"{k} = {_toml_value(v)}" for k, v in value.items() if v is not None)])
+            )
         else:
             lines.append(f"{key} = {_toml_value(value)}")
     return "\n".join([*lines, *sections]) + "\n"

@@ -16,7 +16,8 @@ from vcn_trt.zoo.models import open_model
 
 
 def cluster_videos(run: Run, sources: Sequence[Source], backend: Backend) -> Clusters:
-    """Find, follow, sample, recognise and group every face of a production; each stage is loaded where it is already done."""
+    """Find, follow, sample, recognise and group every face of a production; each stage is loaded where it is already
+    done."""
     config = run.config
     detector = open_model(config.detect.model, "detector")
     base = open_model(config.embed.model, "base")

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 class Ragged:
     """Group j is `values[offsets[j]:offsets[j + 1]]`.
 
-    values: (n_rows, ...) any dtype. offsets: (n_groups + 1,) int64, from 0 to n_rows, never falling; a group may be empty.
+    values: (n_rows, ...) any dtype. offsets: (n_groups + 1,) int64, from 0 to n_rows, never falling; a group may be
+    empty.
     Raises ValueError where the offsets do not partition the rows.
     """
 

@@ -1,8 +1,9 @@
-"""The run directory: stages that are computed once, saved whole or not at all, and found again by what they were made of.
+"""The run directory: stages that are computed once, saved whole or not at all, and found again by what they were made
+of.
 
-A stage's key is a hash of its name and version, its slice of the config, the content of its videos and models, and the keys of the
-stages it reads. Same key: load. Another key or none: compute in a folder aside, move the files into place, stamp them last. So a
-run killed at any moment goes on where it stood.
+A stage's key is a hash of its name and version, its slice of the config, the content of its videos and models, and
+the keys of the stages it reads. Same key: load. Another key or none: compute in a folder aside, move the files into
+place, stamp them last. So a run killed at any moment goes on where it stood.
 """
 
 from __future__ import annotations
@@ -44,9 +45,9 @@ def silent(stage: str, completed: int, total: int, unit: str) -> None:
 
 @dataclass(frozen=True)
 class Desk:
-    """What a stage is given to work with. folder: empty, for the files it leaves. unfinished: for what a try after a kill need not
-    repeat; it goes when the stage is done. keep: for what even another config can use; it stays. progress: completed, total,
-    unit."""
+    """What a stage is given to work with. folder: empty, for the files it leaves. unfinished: for what a try after a
+    kill need not repeat; it goes when the stage is done. keep: for what even another config can use; it stays.
+    progress: completed, total, unit."""
 
     folder: Path
     unfinished: Path
@@ -88,8 +89,8 @@ class Run:
         }
 
     def stage(self, stage: Stage[T], *inputs: Any) -> T:
-        """The stage's answer: loaded where its key is the one on disk, else computed. Raises RunError where the disk is full; what
-        was computed before stays."""
+        """The stage's answer: loaded where its key is the one on disk, else computed. Raises RunError where the disk
+        is full; what was computed before stays."""
         key = self._key(stage, inputs)
         stamp = self._inside / f"{stage.name}.json"
         facts = self._facts(stage, key)
@@ -182,7 +183,9 @@ class Run:
                     "(`vcn run --dry-run` estimates how much) and run the same command again"
                 ) from error
             if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
-                raise RunError(f"cannot write to {self.folder} ({error.strerror}): make it writable or give another --out") from error
+                raise RunError(
+                    f"cannot write to {self.folder} ({error.strerror}): make it writable or give another --out"
+                ) from error
             raise
 
 
@@ -190,8 +193,8 @@ class Run:
 def hold(folder: Path, config: Config, sources: Sequence[Source], *, update: bool) -> Iterator[None]:
     """Claim a run directory for this process, and write its config.
 
-    Raises RunError where the folder holds something else than a run, a run of another config or of other videos (unless `update`),
-    of a newer version, or where another process works in it. Nothing in it is touched then.
+    Raises RunError where the folder holds something else than a run, a run of another config or of other videos
+    (unless `update`), of a newer version, or where another process works in it. Nothing in it is touched then.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -207,7 +210,9 @@ def hold(folder: Path, config: Config, sources: Sequence[Source], *, update: boo
         inside.mkdir(exist_ok=True)
         lock = (inside / "lock").open("w")
     except OSError as error:
-        raise RunError(f"cannot write to {folder} ({error.strerror}): make it writable or give another --out") from error
+        raise RunError(
+            f"cannot write to {folder} ({error.strerror}): make it writable or give another --out"
+        ) from error
     with lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -224,11 +229,15 @@ def read_record(folder: Path) -> dict[str, Any]:
         record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         schema = record["schema"]
     except FileNotFoundError as error:
-        raise RunError(f"{folder} is not a run directory (it has no run.json); `vcn run VIDEO --out DIR` makes one") from error
+        raise RunError(
+            f"{folder} is not a run directory (it has no run.json); `vcn run VIDEO --out DIR` makes one"
+        ) from error
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise RunError(f"{path} cannot be read ({error}); run `vcn run` on this folder again") from error
     if schema != SCHEMA:
-        raise RunError(f"{path} is of schema {schema!r}, this version reads {SCHEMA!r}: install the version that wrote it")
+        raise RunError(
+            f"{path} is of schema {schema!r}, this version reads {SCHEMA!r}: install the version that wrote it"
+        )
     return record
 
 
@@ -241,7 +250,16 @@ def replace_text(path: Path, text: str) -> None:
 
 def versions() -> dict[str, str]:
     """What this run was made with."""
-    packages = ("vcn-trt", "av", "numpy", "onnxruntime", "opencv-python-headless", "scenedetect-headless", "scipy", "torch")
+    packages = (
+        "vcn-trt",
+        "av",
+        "numpy",
+        "onnxruntime",
+        "opencv-python-headless",
+        "scenedetect-headless",
+        "scipy",
+        "torch",
+    )
     found = {"python": platform.python_version()}
     for package in packages:
         try:
@@ -263,7 +281,9 @@ def _check_same(marker: Path, config: Config, sources: Sequence[Source], update:
         for key, value in values.items()
         if now.get(section, {}).get(key) != value
     ]
-    changed += [f"{key} is {before.get(key)!r} there, {now[key]!r} here" for key in ("seed",) if before.get(key) != now[key]]
+    changed += [
+        f"{key} is {before.get(key)!r} there, {now[key]!r} here" for key in ("seed",) if before.get(key) != now[key]
+    ]
     if [s["fingerprint"] for s in record["sources"]] != [s.fingerprint for s in sources]:
         changed.append(
             f"its videos are {', '.join(s['path'] for s in record['sources'])}; "

@@ -11,7 +11,8 @@ from pathlib import Path
 from vcn_trt.errors import UsageError
 
 SUFFIXES = frozenset(
-    ".3gp .avi .dv .flv .m2ts .m2v .m4v .mkv .mov .mp4 .mpeg .mpg .mts .mxf .ogv .ts .vob .webm .wmv".split()
+    {".3gp", ".avi", ".dv", ".flv", ".m2ts", ".m2v", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".mxf"}
+    | {".ogv", ".ts", ".vob", ".webm", ".wmv"}
 )
 """What is taken from a folder. A file named outright is tried whatever its name."""
 
@@ -27,14 +28,18 @@ class Source:
 
 
 def find(paths: Iterable[Path]) -> list[Source]:
-    """Files and the videos of folders (and their subfolders), in the order given, folders in natural order, each file once.
+    """Files and the videos of folders (and their subfolders), in the order given, folders in natural order, each file
+    once.
 
-    A missing file is kept: the run reports it and does the others. Raises UsageError for a folder without videos, and for nothing.
+    A missing file is kept: the run reports it and does the others. Raises UsageError for a folder without videos, and
+    for nothing.
     """
     files: dict[Path, None] = {}
     for path in paths:
         if path.is_dir():
-            found = [f for f in path.rglob("*") if f.suffix.lower() in SUFFIXES and f.is_file() and not _hidden(f, path)]
+            found = [
+                f for f in path.rglob("*") if f.suffix.lower() in SUFFIXES and f.is_file() and not _hidden(f, path)
+            ]
             if not found:
                 raise UsageError(f"no video in {path}: looked for {' '.join(sorted(SUFFIXES))}")
             files.update(dict.fromkeys(sorted(found, key=_natural)))
@@ -47,8 +52,8 @@ def find(paths: Iterable[Path]) -> list[Source]:
 
 
 def fingerprint(path: Path) -> str:
-    """Hex digest of a file's size and of sixteen blocks spread over it, first and last among them: a film of 100 GB is not read
-    whole to know it again. "unreadable" where it cannot be read."""
+    """Hex digest of a file's size and of sixteen blocks spread over it, first and last among them: a film of 100 GB
+    is not read whole to know it again. "unreadable" where it cannot be read."""
     try:
         size = path.stat().st_size
         digest = hashlib.sha256(str(size).encode())

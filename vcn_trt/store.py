@@ -1,4 +1,5 @@
-"""The tables and pictures of a run directory: the Parquet and NumPy files of the output contract, written and read in pieces."""
+"""The tables and pictures of a run directory: the Parquet and NumPy files of the output contract, written and read in
+pieces."""
 
 from __future__ import annotations
 
@@ -31,7 +32,8 @@ AnyTable = TypeVar("AnyTable", bound=Table)
 
 
 def write_table(path: Path, parts: Iterable[Table], kind: type[Table]) -> None:
-    """Rows of one kind of table, part by part, to one Parquet file; no part is held longer than it takes to write it."""
+    """Rows of one kind of table, part by part, to one Parquet file; no part is held longer than it takes to write
+    it."""
     with pq.ParquetWriter(path, _schema(kind), compression="zstd") as writer:
         for part in parts:
             writer.write_table(_to_arrow(part))

@@ -155,8 +155,8 @@ class Images(Protocol):
 class TrackSet:
     """What ingest leaves and every later stage reads: the tracks of one or many videos and their crops.
 
-    images: (n_crops, 112, 112, 3) uint8 RGB, row by row the pictures of `crops`: an array, or `CropImages` on disk, whose rows
-    are read when taken.
+    images: (n_crops, 112, 112, 3) uint8 RGB, row by row the pictures of `crops`: an array, or `CropImages` on disk,
+    whose rows are read when taken.
     """
 
     videos: Sequence[Video]
@@ -182,8 +182,8 @@ class TrackSet:
 
 @dataclass(frozen=True, eq=False)
 class Embeddings:
-    """The face-ID vectors of the crops. base, adapted: (n_crops, dim) float32, unnormalised, NaN rows for rejected crops;
-    `adapted` is None until a model was adapted to this footage."""
+    """The face-ID vectors of the crops. base, adapted: (n_crops, dim) float32, unnormalised, NaN rows for rejected
+    crops; `adapted` is None until a model was adapted to this footage."""
 
     base: NDArray[np.float32]
     adapted: NDArray[np.float32] | None = None

@@ -19,7 +19,5 @@ def open(device: str) -> Backend:
         why = "the CPU column, the only one in this version" if device == "auto" else "as asked"
         return open_cpu(why)
     if device.split(":")[0] == "cuda":
-        raise DeviceError(
-            f"device {device!r}: this version of vcn-trt has no CUDA column yet; run with --device cpu"
-        )
+        raise DeviceError(f"device {device!r}: this version of vcn-trt has no CUDA column yet; run with --device cpu")
     raise DeviceError(f"unknown device {device!r}; expected auto or cpu")

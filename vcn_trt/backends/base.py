@@ -1,4 +1,5 @@
-"""The three seams. Each has one column a device; a stage sees these protocols alone and never asks which column it has."""
+"""The three seams. Each has one column a device; a stage sees these protocols alone and never asks which column it
+has."""
 
 from __future__ import annotations
 
@@ -19,8 +20,8 @@ Array = Any
 
 @dataclass(frozen=True, eq=False)
 class FrameBatch:
-    """Consecutive frames in presentation order. `pixels` is the backend's own form of each frame (only its Ops looks inside);
-    frame_indices: (n,) int64 from 0 a video. seconds: (n,) float64, the container's presentation times."""
+    """Consecutive frames in presentation order. `pixels` is the backend's own form of each frame (only its Ops looks
+    inside); frame_indices: (n,) int64 from 0 a video. seconds: (n,) float64, the container's presentation times."""
 
     pixels: Sequence[Any]
     frame_indices: NDArray[np.int64]
@@ -32,8 +33,8 @@ class FrameBatch:
 
 @dataclass
 class DecodeReport:
-    """What became of a stream, filled while it is read. frames: decoded so far. lost: frames or packets that the decoder
-    refused. warnings: sentences for a person."""
+    """What became of a stream, filled while it is read. frames: decoded so far. lost: frames or packets that the
+    decoder refused. warnings: sentences for a person."""
 
     frames: int = 0
     lost: int = 0
@@ -49,8 +50,8 @@ class RawFaces(NamedTuple):
 
 
 class Decoder(Protocol):
-    """One pass over one video. Opening raises VideoError where there is nothing to decode. `video.frames` is the container's
-    claim (0 where it makes none); after the pass `report.frames` is the truth."""
+    """One pass over one video. Opening raises VideoError where there is nothing to decode. `video.frames` is the
+    container's claim (0 where it makes none); after the pass `report.frames` is the truth."""
 
     video: Video
     report: DecodeReport
@@ -96,8 +97,8 @@ class Ops(Protocol):
     def warp_faces(
         self, batch: FrameBatch, which: NDArray[np.integer[Any]], transforms: NDArray[np.float32]
     ) -> NDArray[np.uint8]:
-        """Faces cut out by affine warps, bilinear, black outside: frame `which` of the batch (m,), transforms from displayed
-        pixels to the crop's (m, 2, 3). -> (m, 112, 112, 3) RGB"""
+        """Faces cut out by affine warps, bilinear, black outside: frame `which` of the batch (m,), transforms from
+        displayed pixels to the crop's (m, 2, 3). -> (m, 112, 112, 3) RGB"""
         ...
 
     def sharpness(
@@ -109,8 +110,8 @@ class Ops(Protocol):
     def retinaface_faces(
         self, outputs: Mapping[str, Array], shape: tuple[int, int], factor: float, score: float
     ) -> list[RawFaces]:
-        """RetinaFace's `loc`, `conf`, `landmarks` (n, anchors, 4 | 2 | 10) for an input of `shape` (height, width), to faces
-        above `score` in displayed pixels, one entry a frame, in the order of the anchors."""
+        """RetinaFace's `loc`, `conf`, `landmarks` (n, anchors, 4 | 2 | 10) for an input of `shape` (height, width),
+        to faces above `score` in displayed pixels, one entry a frame, in the order of the anchors."""
         ...
 
     def nms(self, faces: RawFaces, threshold: float) -> NDArray[np.int64]:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vcn_trt import store
-from vcn_trt.cluster.baselines import THRESHOLDS, cluster_tracks
+from vcn_trt.cluster.baselines import cluster_tracks
 from vcn_trt.config import ClusterConfig
 from vcn_trt.errors import RunError
 from vcn_trt.ingest import align
@@ -22,7 +22,8 @@ from vcn_trt.types import UNKNOWN, Clusters, Embeddings, Faces, Merge, Tracks, T
 SCHEMA = "vcn-trt/clusters/1"
 FILE = "clusters.json"
 BASELINE_NOTE = (
-    "The grouping is a baseline ({method}) on the face-ID network as it comes: this version does not yet adapt it to the footage."
+    "The grouping is a baseline ({method}) on the face-ID network as it comes: "
+    "this version does not yet adapt it to the footage."
 )
 
 
@@ -32,11 +33,8 @@ def cluster(desk: Desk, tracks: TrackSet, vectors: Embeddings, config: ClusterCo
     table = tracks.tracks
     kept = tracks.kept_by_track()
     rows = [r if s == "ok" else r[:0] for r, s in zip(kept, table.status, strict=True)]
-    by_track = Ragged(
-        vectors.base[np.concatenate([np.zeros(0, np.int64), *rows])], np.cumsum([0, *map(len, rows)])
-    )
-    threshold = (config.threshold or None) if config.method in THRESHOLDS else None
-    people = cluster_tracks(by_track, config.method, threshold=threshold, k=config.k)
+    by_track = Ragged(vectors.base[np.concatenate([np.zeros(0, np.int64), *rows])], np.cumsum([0, *map(len, rows)]))
+    people = cluster_tracks(by_track, config.method, threshold=config.threshold, k=config.k)
     labelled = table.with_columns(cluster=people.labels)
     store.write_table(desk.folder / "tracks.parquet", [labelled], Tracks)
     answer = to_json(tracks, labelled, people)
@@ -88,7 +86,9 @@ def load(folder: Path, facts: dict[str, Any]) -> Clusters:
         raise RunError(f"{path} is of schema {schema!r}, this version reads {SCHEMA!r}")
     return Clusters(
         labels=np.array([t["cluster"] for t in answer["tracks"]], np.int32),
-        thresholds=np.array([np.nan if t["threshold"] is None else t["threshold"] for t in answer["tracks"]], np.float32),
+        thresholds=np.array(
+            [np.nan if t["threshold"] is None else t["threshold"] for t in answer["tracks"]], np.float32
+        ),
         merges=[Merge(**merge) for merge in answer["merges"]],
         method=answer.get("method", ""),
     )

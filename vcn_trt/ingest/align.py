@@ -16,8 +16,8 @@ TEMPLATE = np.array(
 def similarity(landmarks: NDArray[np.floating]) -> NDArray[np.float32]:
     """The similarity from the picture to the crop that brings each face's landmarks nearest to the template.
 
-    landmarks: (m, 5, 2) pixels. -> (m, 2, 3). As complex numbers the least-squares rotation and scale is one quotient (Umeyama
-    1991, without reflection). Landmarks that coincide give a transform of zeros: an empty crop.
+    landmarks: (m, 5, 2) pixels. -> (m, 2, 3). As complex numbers the least-squares rotation and scale is one quotient
+    (Umeyama 1991, without reflection). Landmarks that coincide give a transform of zeros: an empty crop.
     """
     source = _complex(np.asarray(landmarks, np.float64))  # (m, 5)
     target = _complex(TEMPLATE)  # (5,)
@@ -36,8 +36,8 @@ def similarity(landmarks: NDArray[np.floating]) -> NDArray[np.float32]:
 
 
 def frontalness(landmarks: NDArray[np.floating], transforms: NDArray[np.floating]) -> NDArray[np.float32]:
-    """How frontal each face is: minus the RMS distance, in crop pixels, of its warped landmarks from the frontal template.
-    landmarks (m, 5, 2), transforms (m, 2, 3) -> (m,), 0 for a perfect match."""
+    """How frontal each face is: minus the RMS distance, in crop pixels, of its warped landmarks from the frontal
+    template. landmarks (m, 5, 2), transforms (m, 2, 3) -> (m,), 0 for a perfect match."""
     warped = np.einsum("mij,mkj->mki", transforms[:, :, :2], landmarks) + transforms[:, None, :, 2]
     distance: NDArray[np.float32] = np.sqrt(((warped - TEMPLATE) ** 2).sum(-1).mean(-1)).astype(np.float32)
     return -distance

@@ -1,7 +1,7 @@
 """Faces by RetinaFace (section 3.2): each frame at the working size, and once more at a quarter of it.
 
-A face that fills the picture outgrows the largest anchor (512 pixels) or its context and is missed, so a second, far smaller input
-shows it at a size the anchors know; it costs a sixteenth of the first.
+A face that fills the picture outgrows the largest anchor (512 pixels) or its context and is missed, so a second, far
+smaller input shows it at a size the anchors know; it costs a sixteenth of the first.
 """
 
 from __future__ import annotations

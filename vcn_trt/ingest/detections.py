@@ -1,7 +1,8 @@
 """The detections of a video on disk, chunk by chunk as they come: what a killed run does not look for again.
 
-The network is most of the cost of ingest, and its answers do not depend on shots, tracking or crop rules. So they are the
-checkpoint: a run that goes on decodes again, takes what is here, and asks the network from the first frame that is not.
+The network is most of the cost of ingest, and its answers do not depend on shots, tracking or crop rules. So they are
+the checkpoint: a run that goes on decodes again, takes what is here, and asks the network from the first frame that
+is not.
 """
 
 from __future__ import annotations
@@ -15,8 +16,8 @@ from vcn_trt.backends.base import RawFaces
 from vcn_trt.types import Detections
 
 CHUNK = 240
-"""Frames a file: ten seconds of film. A multiple of every batch size up to 6, 8, 10, 12, 15, 16 and 20, so that a batch never
-straddles what is known and what is not."""
+"""Frames a file: ten seconds of film. A multiple of every batch size up to 6, 8, 10, 12, 15, 16 and 20, so that a
+batch never straddles what is known and what is not."""
 
 
 class DetectionLog:

@@ -1,7 +1,8 @@
-"""Stages that overlap: an iterator that runs ahead in its own thread, and a map that keeps several calls in flight, in order.
+"""Stages that overlap: an iterator that runs ahead in its own thread, and a map that keeps several calls in flight,
+in order.
 
-Both are generators: leaving one early (an error, Ctrl-C) stops its threads; an exception inside reaches the consumer at the place
-where its item would have come.
+Both are generators: leaving one early (an error, Ctrl-C) stops its threads; an exception inside reaches the consumer
+at the place where its item would have come.
 """
 
 from __future__ import annotations

@@ -8,9 +8,7 @@ from numpy.typing import NDArray
 from vcn_trt.config import CropsConfig
 
 
-def rejections(
-    boxes: NDArray[np.floating], sharpness: NDArray[np.floating], config: CropsConfig
-) -> NDArray[np.str_]:
+def rejections(boxes: NDArray[np.floating], sharpness: NDArray[np.floating], config: CropsConfig) -> NDArray[np.str_]:
     """Why each crop is rejected: "size" (shorter box side), "blur" (sharpness), or "" where it is kept.
     boxes (m, 4) in displayed pixels, sharpness (m,) -> (m,)"""
     side = (boxes[:, 2:] - boxes[:, :2]).min(1, initial=np.inf)
@@ -21,7 +19,7 @@ def rejections(
 
 
 def track_status(n_faces: int, reasons: NDArray[np.str_], min_faces: int, config: CropsConfig) -> str:
-    """"short", "crops" (most of its samples were rejected, or all) or "ok"."""
+    """ "short", "crops" (most of its samples were rejected, or all) or "ok"."""
     if n_faces < min_faces:
         return "short"
     rejected = float((reasons != "").mean()) if len(reasons) else 1.0

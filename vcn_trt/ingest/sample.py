@@ -1,7 +1,7 @@
 """Crops and rows of the tracks that live now (section 3.2, fourth step), written to disk as they come.
 
-A crop is taken at a track's first face and then at the first seen face after each further `interval_seconds`: by time, not by
-frame count, so that a film of varying frame rate is sampled evenly.
+A crop is taken at a track's first face and then at the first seen face after each further `interval_seconds`: by
+time, not by frame count, so that a film of varying frame rate is sampled evenly.
 """
 
 from __future__ import annotations
@@ -78,9 +78,7 @@ class _LiveTrack:
 class Sampler:
     """Follows the tracker through one video and keeps what is worth keeping, in `folder`."""
 
-    def __init__(
-        self, tracker: Tracker, ops: Ops, config: CropsConfig, min_faces: int, folder: Path
-    ) -> None:
+    def __init__(self, tracker: Tracker, ops: Ops, config: CropsConfig, min_faces: int, folder: Path) -> None:
         self._tracker, self._ops, self._config, self._min_faces = tracker, ops, config, min_faces
         self._live: dict[int, _LiveTrack] = {}
         self._shot = 0
@@ -134,8 +132,8 @@ class Sampler:
         self._looked_at = 0
 
     def finish(self) -> tuple[SampledTracks, SampledCrops]:
-        """The video has ended: every track ends, and the files are complete on disk. -> the tracks by start, then from left
-        to right."""
+        """The video has ended: every track ends, and the files are complete on disk. -> the tracks by start, then
+        from left to right."""
         self._retire(self._tracker.flush())
         for file in (self._faces, self._crops):
             file.flush()
@@ -153,7 +151,8 @@ class Sampler:
         interval = self._config.interval_seconds
         if due == -math.inf:
             return seconds + interval
-        # On the grid of the first crop: a late one does not shift those after it. The slack absorbs a rounded time base.
+        # On the grid of the first crop: a late one does not shift those after it. The slack absorbs a rounded time
+        # base.
         return due + interval * max(1, math.floor((seconds - due) / interval + 1e-6) + 1)
 
     def _retire(self, ended: Iterable[FinishedTrack]) -> None:
@@ -186,7 +185,9 @@ class Sampler:
                 status=np.array([track_status(len(seen), reasons, self._min_faces, self._config)]),
             )
         )
-        self._crop_tables.append(SampledCrops(row=np.array(track.crop_rows), frame=seen["frame"][picks], reason=reasons))
+        self._crop_tables.append(
+            SampledCrops(row=np.array(track.crop_rows), frame=seen["frame"][picks], reason=reasons)
+        )
 
 
 def fill_gaps(seen: NDArray[np.void], seconds: Sequence[float]) -> NDArray[np.void]:

@@ -15,7 +15,8 @@ THUMBNAIL_WIDTH = 256
 
 
 class ShotFinder:
-    """Finds cuts while frames arrive. A cut at frame f (the first frame of the new shot) is known `delay` frames after f."""
+    """Finds cuts while frames arrive. A cut at frame f (the first frame of the new shot) is known `delay` frames
+    after f."""
 
     def __init__(self, config: ShotsConfig, fps: Fraction) -> None:
         if config.detector == "adaptive":

@@ -1,8 +1,10 @@
-"""One video, one pass: decode, shots, faces, tracks and crops, each in its own thread, memory bounded by the frames in flight.
+"""One video, one pass: decode, shots, faces, tracks and crops, each in its own thread, memory bounded by the frames
+in flight.
 
     decoder thread -> detector calls, one a core -> this thread: shots, tracks, crops
 
-A cut is known only some frames after it (PySceneDetect merges flashes), so tracking runs that far behind the shot detector.
+A cut is known only some frames after it (PySceneDetect merges flashes), so tracking runs that far behind the shot
+detector.
 """
 
 from __future__ import annotations
@@ -34,7 +36,8 @@ FALLBACK_FPS = Fraction(25)
 
 @dataclass(frozen=True, eq=False)
 class Ingested:
-    """What one video gave. Rows of `faces.bin` and pictures of `crops.bin` lie in its folder; `tracks` point into them."""
+    """What one video gave. Rows of `faces.bin` and pictures of `crops.bin` lie in its folder; `tracks` point into
+    them."""
 
     video: Video
     shots: Shots
@@ -55,19 +58,18 @@ def ingest_video(
     cache: Path,
     progress: Callable[[int, int], None],
 ) -> Ingested:
-    """Everything that ingest learns of one video; `folder` takes its files, `cache` the detections that a later try need not
-    repeat.
+    """Everything that ingest learns of one video; `folder` takes its files, `cache` the detections that a later try
+    need not repeat.
 
-    progress(frames done, frames claimed, 0 where the container makes no claim). Raises VideoError where nothing can be decoded.
+    progress(frames done, frames claimed, 0 where the container makes no claim). Raises VideoError where nothing can
+    be decoded.
     """
     clock = Clock()
     decoder = backend.open_decoder(path, video_id, config.decode)
     try:
         fps = decoder.video.fps if decoder.video.fps > 0 else FALLBACK_FPS
         shots = ShotFinder(config.shots, fps)
-        sampler = Sampler(
-            Tracker(config.track, float(fps)), backend.ops, config.crops, config.track.min_faces, folder
-        )
+        sampler = Sampler(Tracker(config.track, float(fps)), backend.ops, config.crops, config.track.min_faces, folder)
         try:
             cuts = _follow(decoder, detector, shots, sampler, backend, config, DetectionLog(cache), clock, progress)
             with clock("track and sample"):
@@ -108,9 +110,7 @@ def _follow(
 
     def look(batch: FrameBatch) -> tuple[NDArray[np.uint8], dict[int, RawFaces]]:
         with clock("detect"):
-            wanted = [
-                i for i, frame in enumerate(batch.frame_indices) if frame >= log.known and frame % stride == 0
-            ]
+            wanted = [i for i, frame in enumerate(batch.frame_indices) if frame >= log.known and frame % stride == 0]
             faces = detector(_subset(batch, wanted)) if wanted else []
         with clock("thumbnails"):
             return backend.ops.thumbnails(batch, THUMBNAIL_WIDTH), dict(zip(wanted, faces, strict=True))

@@ -82,7 +82,7 @@ def _shot(frames: int, *layers: Layer, fade: int = 0) -> Shot:
 _LEFT, _RIGHT = (20, 187, 610, 346), (650, 187, 610, 346)  # two callers on one screen
 _EDIT = (
     _shot(44, Layer("group", (500, 300, 960), (470, 280, 880), roll=(0, 1))),
-    _shot(34, Layer("nina", (330, 176, 610), (350, 176, 590), at=0)),
+    _shot(34, Layer("nina", (330, 176, 610), (340, 176, 590), at=0)),
     _shot(34, Layer("sam_at_home", (320, 180, 630), (315, 180, 590), at=0, roll=(0.5, -0.5))),
     _shot(30, Layer("bruno", (762, 450, 1480), (740, 440, 1380))),
     _shot(28, Layer("group", (262, 130, 400), (262, 125, 370), roll=(-1, 0))),
@@ -100,7 +100,7 @@ _EDIT = (
     _shot(
         32,
         Layer("group", (474, 268, 112), (474, 266, 108), panel=(0, 0, 440, 720)),
-        Layer("sam_outdoors", (290, 285, 570), (285, 280, 530), panel=(440, 0, 840, 720)),
+        Layer("sam_outdoors", (286, 281, 566), (285, 280, 530), panel=(440, 0, 840, 720)),
     ),
     _shot(34, Layer("carl", (88, 62, 170), (85, 60, 150), at=40)),
     _shot(30, Layer("group", (265, 300, 330), (280, 300, 300), roll=(0, 2))),

@@ -58,6 +58,8 @@ def constants(model: onnx.ModelProto) -> dict[str, NDArray[Any]]:
                 known[node.output[0]] = have[0]
             elif node.op_type == "Reshape":
                 known[node.output[0]] = have[0].reshape(have[1])
+            elif node.op_type == "Unsqueeze" and len(have) == 2:
+                known[node.output[0]] = np.expand_dims(have[0], tuple(have[1].tolist()))
             elif node.op_type == "DequantizeLinear":
                 known[node.output[0]] = _dequantise(node, *have)
     return known
@@ -75,11 +77,10 @@ def of_onnx(model: onnx.ModelProto) -> list[Layer]:
         origin = layer.name
         while origin in alias:
             origin = alias[origin]
-        if (layer.kind, origin) not in seen:
-            seen.add((layer.kind, origin))
+        # Equal slopes or statistics are no sign of a layer that runs twice: exporters merge equal tensors.
+        if layer.kind in ("bn", "prelu") or origin not in seen:
+            seen.add(origin)
             layers.append(layer)
-        elif layer.kind == "bn":
-            layers.append(layer)  # equal statistics are no sign of sharing
     return _with_added_bias(model, known, layers)
 
 

@@ -21,7 +21,8 @@ class Model:
 
 
 def open_model(name_or_path: str, kind: str) -> Model:
-    """The "detector" or "base" that a config names. Raises ModelError where it is not here, damaged, or of the other kind."""
+    """The "detector" or "base" that a config names. Raises ModelError where it is not here, damaged, or of the other
+    kind."""
     manifest, path = fetch.resolve(name_or_path)
     if manifest.kind != kind:
         raise ModelError(f"{name_or_path} is a {manifest.kind} ({manifest.title}); expected a {kind}")

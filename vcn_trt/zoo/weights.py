@@ -85,7 +85,7 @@ def align(module: nn.Module, found: Sequence[Layer], path: Path) -> dict[str, Te
     folded: Tensor | None = None
     for name, ours in _weighted(module):
         own = {k: v for k, v in ours.state_dict().items() if k != "num_batches_tracked"}
-        if _kind(ours) == "bn" and folded is not None and (not queue or queue[0].kind != "bn"):
+        if _kind(ours) == "bn" and folded is not None:
             here, called = _bias_alone(ours, folded), f"the bias folded before {name}"
         else:
             source = _take(queue, name, ours, own, module, path)
@@ -96,7 +96,8 @@ def align(module: nn.Module, found: Sequence[Layer], path: Path) -> dict[str, Te
                     path, module, f"expected {name}.{key} of shape {tuple(like.shape)}, {called!r} has no {key}"
                 )
             state[f"{name}.{key}"] = _shaped(f"{name}.{key}", like, here[key], called, module, path)
-        folded = here["bias"] if "bias" in here and "bias" not in own else None
+        # A bias that our layer has no place for holds the BatchNorm behind it, unless it was only spelt out as zeros.
+        folded = here["bias"] if "bias" in here and "bias" not in own and bool(here["bias"].any()) else None
     homeless = [k for k in _expected(module) if k not in state]
     if homeless:
         raise _misfit(path, module, f"expected {homeless[0]}, which such a file gives no place: use a state_dict")

@@ -29,7 +29,7 @@ def open_decoder(path: Path, video_id: int, config: DecodeConfig) -> PyAvDecoder
 
     `seconds` are presentation times from the start of the container, which is 0: a transport stream's arbitrary first
     clock value is taken off, while a picture that starts after its sound keeps that delay. They rise strictly; one that
-    is missing or falls is rebuilt from the frame rate. Edit lists hold as in FFmpeg: frames outside the edit do not count.
+    is missing or falls is rebuilt from the frame rate. Edit lists hold as in FFmpeg: frames outside do not count.
     """
     return PyAvDecoder(path, video_id, config)
 
@@ -210,8 +210,8 @@ class PyAvDecoder:
             return []
 
     def _tail(self, last_pts: int) -> Iterator[av.VideoFrame]:
-        """The last frames once more, without threads: PyAV stops draining a threaded decoder at its first error, and the
-        good frames behind it are gone. Measured: 67 of a truncated file's 69 frames came."""
+        """The last frames once more, without threads: PyAV stops draining a threaded decoder at its first error, and
+        the good frames behind it are gone. Measured: 67 of a truncated file's 69 frames came."""
         container, stream = open_source(self._path, threads=1)
         with container:
             try:

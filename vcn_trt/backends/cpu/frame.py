@@ -1,5 +1,5 @@
 """A decoded frame in its native pixel format, converted only where a stage looks: full RGB for few frames, small BGR
-for the networks, the luma plane for sharpness. A colour conversion is ONE swscale pass: size, matrix, range together."""
+for the networks, the luma plane for sharpness. A colour conversion is ONE swscale pass: size, matrix and range."""
 
 from __future__ import annotations
 

@@ -1,13 +1,14 @@
 """Networks by ONNX Runtime: one thread a call and several calls in flight, as many as there are cores.
 
-Two threads inside one call scaled no better than two calls beside each other where it was measured (RetinaFace 640x384: 8.9 ms
-a frame either way on two cores), and a spinning pool under load can be twenty times slower.
+Two threads inside one call scaled no better than two calls beside each other where it was measured (RetinaFace
+640x384: 8.9 ms a frame either way on two cores), and a spinning pool under load can be twenty times slower.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -23,6 +24,8 @@ class OnnxNetwork:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.input_names: Sequence[str]
+        self.output_names: Sequence[str]
         try:
             self._open(str(path))
         except Exception as error:
@@ -40,7 +43,7 @@ class OnnxNetwork:
         self.input_names = [i.name for i in self._session.get_inputs()]
         self.output_names = [o.name for o in self._session.get_outputs()]
 
-    def __call__(self, inputs: Mapping[str, NDArray[np.generic]]) -> dict[str, NDArray[np.generic]]:
+    def __call__(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         return dict(zip(self.output_names, self._session.run(None, dict(inputs)), strict=True))
 
     def refit(self, weights: Mapping[str, NDArray[np.generic]]) -> None:

@@ -85,9 +85,7 @@ class CpuOps:
             points = anchor[:, None, :2] + CENTRE_VARIANCE * marks[found].reshape(-1, 5, 2) * anchor[:, None, 2:]
             boxes = np.concatenate([centre - half, centre + half], 1)
             faces.append(
-                RawFaces(
-                    (boxes / factor).astype(np.float32), conf[found, 1], (points / factor).astype(np.float32)
-                )
+                RawFaces((boxes / factor).astype(np.float32), conf[found, 1], (points / factor).astype(np.float32))
             )
         return faces
 
@@ -102,7 +100,8 @@ class CpuOps:
 
 
 def fitted(width: int, height: int, size: int) -> tuple[int, int, float]:
-    """Width and height with the longer side at `size`, and the factor to it: enlarged too, where the frame is smaller."""
+    """Width and height with the longer side at `size`, and the factor to it: enlarged too, where the frame is
+    smaller."""
     factor = size / max(width, height)
     return max(1, round(width * factor)), max(1, round(height * factor)), factor
 

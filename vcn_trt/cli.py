@@ -1,0 +1,271 @@
+"""`vcn`: each verb a few lines over the package. Answers go to stdout, everything said on the way to stderr."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+from rich.table import Table
+
+import vcn_trt
+from vcn_trt.config import Config, load
+from vcn_trt.console import ERR, OUT, progress
+from vcn_trt.errors import ModelError, VcnError
+
+app = typer.Typer(
+    help="Who is on screen, when: face clustering for films and series.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+models = typer.Typer(help="The networks: which there are, and their weights on this machine.", no_args_is_help=True)
+app.add_typer(models, name="models")
+
+SOME_FAILED = 3
+INTERRUPTED = 130
+
+Json = Annotated[bool, typer.Option("--json", help="Print the answer as JSON, for machines.")]
+Configs = Annotated[Path | None, typer.Option("--config", help="A TOML file: the form of a run's config.toml.")]
+Sets = Annotated[
+    list[str] | None, typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Change one value; may be given again.")
+]
+Device = Annotated[str | None, typer.Option(help="auto or cpu.")]
+
+
+@app.command()
+def run(
+    videos: Annotated[
+        list[Path], typer.Argument(metavar="VIDEO...", help="Files and folders: one production, one cast.")
+    ],
+    out: Annotated[Path | None, typer.Option(help="The run directory; runs/<stem>-<hash8> by default.")] = None,
+    config: Configs = None,
+    sets: Sets = None,
+    device: Device = None,
+    method: Annotated[str | None, typer.Option(help="hac, dbscan, hdbscan or finch.")] = None,
+    update: Annotated[
+        bool, typer.Option(help="Recompute in an existing run what a changed config or video touches.")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option(help="Say what would be done, and do nothing.")] = False,
+    as_json: Json = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")] = False,
+) -> None:
+    """Find every face in the videos, follow it, and group the tracks by person.
+
+    The same command goes on where a broken-off run stood. Exit status: 0 all done, 1 failed, 2 wrong usage, 3 some
+    videos could not be read and the rest are done.
+    """
+    from vcn_trt import api
+    from vcn_trt.sources import find
+
+    settings = _config(config, sets, device, method)
+    sources = find(videos)
+    folder = out or api.default_folder(sources, settings)
+    if dry_run:
+        return _show_plan(api, folder, settings, sources, as_json)
+    _bring_weights(settings)
+    if not as_json:
+        ERR.print(f"Run directory: {folder}", markup=False)
+    with progress(quiet) as hook:
+        answer = api.cluster(videos, folder, settings, update=update, hook=hook)
+    if as_json:
+        OUT.print_json(json.dumps({"folder": str(folder), **answer.record}))
+    else:
+        for warning in answer.record["warnings"]:
+            ERR.print(f"Note: {warning}", markup=False)
+        print(_summary(answer, folder))
+    for failure in answer.failed:
+        ERR.print(f"Left out: {failure['path']}: {failure['reason']}", markup=False)
+    if answer.failed:
+        raise typer.Exit(SOME_FAILED)
+
+
+@app.command("eval")
+def evaluate(
+    folder: Annotated[Path, typer.Argument(metavar="RUN", help="A run directory.")],
+    labels: Annotated[list[Path], typer.Argument(metavar="LABELS...", help="Label files: one JSON a video, or .ids.")],
+    as_json: Json = False,
+) -> None:
+    """Measure a run against labels: purity, cluster ratio, NMI, ARI, B-cubed, pairs, coverage, and who is split or
+    mixed."""
+    from vcn_trt import api
+    from vcn_trt import evaluate as evaluation
+    from vcn_trt.labels import read
+
+    answer = api.open_run(folder)
+    found = evaluation.evaluate(answer.tracks, answer.people, [read(path) for path in labels])
+    if as_json:
+        OUT.print_json(json.dumps(found.to_dict()))
+    else:
+        OUT.print(evaluation.table(found))
+
+
+@app.command()
+def doctor(as_json: Json = False) -> None:
+    """What this machine has, what is missing, and the command that mends it. Exit status 1 where a run could not
+    start."""
+    from vcn_trt import doctor as examination
+
+    findings = examination.examine()
+    if as_json:
+        OUT.print_json(json.dumps(examination.to_json(findings)))
+    else:
+        for f in findings:
+            print(f"{f.state:9} {f.what}: {f.found}" + (f"\n{'':10}-> {f.mend}" if f.mend else ""))
+    if not examination.healthy(findings):
+        raise typer.Exit(1)
+
+
+@app.command()
+def sample(
+    folder: Annotated[Path, typer.Argument(help="Where film.mp4 and its labels go.")] = Path("sample"),
+    seconds: Annotated[float | None, typer.Option(help="Repeat the edit up to this length.")] = None,
+) -> None:
+    """Make a short film of real faces, with labels, to try things on."""
+    from vcn_trt.sample import build
+    from vcn_trt.zoo import fetch
+
+    with progress(False) as hook:
+        film = build(folder, fetch.home() / "sample", lambda step, done, total: hook(step, done, total, ""), seconds)
+    print(film)
+
+
+@models.command("list")
+def list_models(as_json: Json = False) -> None:
+    """Every model there is a manifest for, and whether its weights are here."""
+    from vcn_trt.zoo import fetch, manifest
+
+    rows = []
+    for name in manifest.names():
+        m = manifest.load(name)
+        here = "here" if fetch.place(m).exists() else "to fetch" if m.fetchable else "by path"
+        rows.append({"name": name, "kind": m.kind, "weights": here, "licence": m.licence, "title": m.title})
+    if as_json:
+        OUT.print_json(json.dumps(rows))
+        return
+    shown = Table("name", "kind", "weights", "licence", "title", box=None)
+    for row in rows:
+        shown.add_row(*row.values())
+    OUT.print(shown)
+
+
+@models.command("fetch")
+def fetch_models(
+    names: Annotated[list[str] | None, typer.Argument(help="Those of the default config, where none is named.")] = None,
+) -> None:
+    """Bring weights, each checked against its sha256."""
+    from vcn_trt.zoo import fetch
+
+    for name in names or _default_models():
+        fetch.fetch(name, _say)
+
+
+@models.command("verify")
+def verify_models(
+    names: Annotated[list[str] | None, typer.Argument(help="All that are here by default.")] = None,
+) -> None:
+    """Check weights against their sha256. Exit status 1 where one is missing or damaged."""
+    from vcn_trt.zoo import fetch, manifest
+
+    here = [n for n in manifest.names() if fetch.place(manifest.load(n)).exists()]
+    bad = 0
+    for name in names or here or _default_models():
+        try:
+            print(f"ok   {name}: {fetch.verify(name)}")
+        except ModelError as error:
+            bad += 1
+            print(f"bad  {name}: {error}")
+    if bad:
+        raise typer.Exit(1)
+
+
+@models.command("path")
+def model_path(name: Annotated[str, typer.Argument(help="A model's name, NAME=PATH, or a path.")]) -> None:
+    """Where a model's weights are."""
+    from vcn_trt.zoo import fetch
+
+    print(fetch.path(name))
+
+
+@app.callback(invoke_without_command=True)
+def root(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+    if version:
+        print(vcn_trt.__version__)
+        raise typer.Exit()
+
+
+def main() -> NoReturn:
+    """The command line's entry: exceptions a user can meet become one message and an exit status."""
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        app(standalone_mode=True)
+    except VcnError as error:
+        ERR.print(f"vcn: {error}", markup=False)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        ERR.print("vcn: interrupted; the same command goes on where this one stood", markup=False)
+        sys.exit(INTERRUPTED)
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader of our output has gone: `vcn ... | head`
+        sys.exit(0)
+    sys.exit(0)
+
+
+def _say(sentence: str) -> None:
+    ERR.print(sentence, markup=False)
+
+
+def _terminate(number: int, frame: Any) -> None:
+    raise KeyboardInterrupt
+
+
+def _config(path: Path | None, sets: list[str] | None, device: str | None, method: str | None) -> Config:
+    overrides = list(sets or [])
+    overrides += [f"device={device}"] if device else []
+    overrides += [f"cluster.method={method}"] if method else []
+    return load(path, overrides)
+
+
+def _default_models() -> list[str]:
+    config = Config()
+    return [config.detect.model, config.embed.model]
+
+
+def _bring_weights(config: Config) -> None:
+    """Fetch what the config names and is not here: the only thing a run ever asks the network for."""
+    from vcn_trt.zoo import fetch, manifest
+
+    for name in (config.detect.model, config.embed.model):
+        if name in manifest.names() and manifest.load(name).fetchable and not fetch.place(manifest.load(name)).exists():
+            fetch.fetch(name, _say)
+
+
+def _show_plan(api: Any, folder: Path, config: Config, sources: Any, as_json: bool) -> None:
+    from vcn_trt import plan
+
+    found = plan.make(sources, folder, config)
+    if as_json:
+        OUT.print_json(json.dumps(found.to_json()))
+        return
+    print(f"Run directory: {found.out}" + (" (a run is there: it would go on, or be refused)" if found.exists else ""))
+    print(f"Device: {found.device}")
+    for video in found.videos:
+        print(f"Video: {video.path}: {video.description or 'LEFT OUT: ' + video.problem}")
+    for name, state in found.models.items():
+        print(f"Model: {name}: {state}")
+    print(f"Disk: about {found.disk_bytes / 1e6:.0f} MB of {found.free_bytes / 1e9:.1f} GB free")
+
+
+def _summary(answer: Any, folder: Path) -> str:
+    record = answer.record
+    speed = f", {record['fps']:.0f} frames a second" if record["fps"] else ""
+    people, tracks = answer.people.n_clusters, answer.tracks.n_tracks
+    unknown = int((answer.people.labels < 0).sum())
+    return (
+        f"{people} {'person' if people == 1 else 'people'} in {tracks} {'track' if tracks == 1 else 'tracks'}"
+        f" ({unknown} Unknown), {record['frames']} frames{speed}\n{folder / 'report.html'}"
+    )

@@ -1,0 +1,89 @@
+"""`vcn run --dry-run`: what a run would do, without doing it."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from vcn_trt import backends
+from vcn_trt.config import Config
+from vcn_trt.errors import ModelError, VideoError
+from vcn_trt.sources import Source
+from vcn_trt.zoo import fetch, manifest
+
+CROPS_A_SECOND = 4
+"""Two people on screen, each sampled twice a second: what the labelled films have on average, rounded up."""
+
+CROP_BYTES = 112 * 112 * 3
+
+
+@dataclass(frozen=True)
+class PlannedVideo:
+    """One line of the plan; `problem` where it will be left out."""
+
+    path: str
+    description: str = ""
+    frames: int = 0
+    seconds: float = 0.0
+    problem: str = ""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """out: the run directory. exists: whether a run is there. models: name to path, or what to do. disk_bytes: an
+    estimate of what the run will take, twice its crops while it joins them."""
+
+    out: str
+    exists: bool
+    device: str
+    videos: list[PlannedVideo]
+    models: dict[str, str]
+    disk_bytes: int
+    free_bytes: int
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def make(sources: Sequence[Source], out: Path, config: Config) -> Plan:
+    """Open every video and look for every model; nothing is written."""
+    backend = backends.open(config.device)
+    videos = []
+    for source in sources:
+        try:
+            decoder = backend.open_decoder(source.path, 0, config.decode)
+        except VideoError as error:
+            videos.append(PlannedVideo(str(source.path), problem=str(error)))
+            continue
+        v = decoder.video
+        decoder.close()
+        seconds = v.seconds or (v.frames / float(v.fps) if v.fps else 0.0)
+        text = f"{v.codec} {v.width}x{v.height}, {float(v.fps):.3f} fps, {seconds:.1f} s"
+        videos.append(PlannedVideo(str(source.path), text, v.frames, seconds))
+    where = next(p for p in (out.absolute(), *out.absolute().parents) if p.exists())
+    rate = CROPS_A_SECOND * 0.5 / config.crops.interval_seconds
+    return Plan(
+        out=str(out),
+        exists=(out / "run.json").exists(),
+        device=backend.description,
+        videos=videos,
+        models={name: _state(name) for name in (config.detect.model, config.embed.model)},
+        disk_bytes=int(2 * rate * CROP_BYTES * sum(v.seconds for v in videos)) + (1 << 20),
+        free_bytes=shutil.disk_usage(where).free,
+    )
+
+
+def _state(model: str) -> str:
+    try:
+        return str(fetch.path(model))
+    except ModelError as error:
+        if (
+            model in manifest.names()
+            and manifest.load(model).fetchable
+            and not fetch.place(manifest.load(model)).exists()
+        ):
+            return "will be fetched"
+        return str(error)
