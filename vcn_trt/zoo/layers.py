@@ -43,7 +43,7 @@ def read_onnx(path: Path) -> onnx.ModelProto:
 
 
 def constants(model: onnx.ModelProto) -> dict[str, NDArray[Any]]:
-    """Every tensor known before an input is: initialisers, Constant nodes, and what Identity, Reshape and
+    """Every tensor known before an input is: initialisers, Constant nodes, and what Identity, Reshape, Unsqueeze and
     DequantizeLinear make of them. DequantizeLinear with block_size repeats each scale over its block along the axis
     (ONNX opset 21)."""
     known = {i.name: numpy_helper.to_array(i) for i in model.graph.initializer}
