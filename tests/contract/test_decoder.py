@@ -234,8 +234,8 @@ def test_no_file_of_the_collection_is_left_out(footage: Path) -> None:
 
 @pytest.fixture(scope="module")
 def source_frame(footage: Path) -> NDArray[np.uint8]:
-    """Frame 318 of cc_episode: the files were cut from 288 on, and 30 frames are 1.25 s. The files of 360 lines hold the
-    source's numbers unchanged and untagged, which means BT.601 there, so the source is read as BT.601 too. BGR"""
+    """Frame 318 of cc_episode: the files were cut from 288 on, and 30 frames are 1.25 s. The files of 360 lines hold
+    the source's numbers unchanged and untagged, which means BT.601 there, so the source is read as BT.601 too. BGR"""
     with av.open(str(footage / "episodes" / "cc_episode.mp4")) as container:
         frame = next(islice(container.decode(video=0), 318, None))
     frame.colorspace = 6  # SMPTE 170M: the matrix of BT.601

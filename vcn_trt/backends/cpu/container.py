@@ -14,6 +14,7 @@ import av.logging
 from vcn_trt.errors import VideoError
 
 _MICROSECOND = Fraction(1, 1_000_000)
+_MP4_BOXES = (b"ftyp", b"mdat", b"wide", b"free")
 _STANDARD_RATES = {Fraction(n) for n in (12, 15, 24, 25, 30, 48, 50, 60)} | {
     Fraction(n * 1000, 1001) for n in (12, 15, 24, 30, 48, 60)
 }
@@ -21,13 +22,14 @@ _STANDARD_RATES = {Fraction(n) for n in (12, 15, 24, 25, 30, 48, 50, 60)} | {
 
 class Claims(NamedTuple):
     """What the container says, not to be trusted. frames: its count, or an estimate from the duration; promised: its
-    count alone; these and seconds are 0 where unknown. origin: the presentation time that counts as 0 seconds."""
+    count alone; these and seconds are 0 where unknown. origin: the presentation time that counts as 0 seconds; None
+    takes the first frame's."""
 
     fps: Fraction
     frames: int
     promised: int
     seconds: float
-    origin: Fraction
+    origin: Fraction | None
     timecode: str | None
     codec: str
 
@@ -43,11 +45,8 @@ def open_source(path: Path, threads: int) -> tuple[Any, Any]:
             container_options={"protocol_whitelist": "file,crypto,data"},
         )
     except (av.error.FFmpegError, ValueError) as error:
-        if head[4:8] in (b"ftyp", b"mdat", b"wide", b"free"):
-            raise VideoError(
-                f"{path} is an MP4 or MOV file without its index (moov): the recording or the copy was cut short. "
-                "Copy it again, or rebuild the index with a repair tool (untrunc)."
-            ) from error
+        if head[4:8] in _MP4_BOXES:
+            raise VideoError(_without_index(path)) from error
         reason = getattr(error, "strerror", None) or error
         raise VideoError(
             f"{path} is not a video that can be read ({reason}). Expected a film, e.g. MP4, MOV or MKV."
@@ -111,6 +110,8 @@ def _picture_stream(path: Path, container: Any) -> Any:
     if container.format.name == "tty":  # FFmpeg renders any .txt as a film of a terminal.
         raise VideoError(f"{path} is text; expected a video.")
     videos = [s for s in container.streams.video if not s.disposition & s.disposition.attached_pic]
+    if not container.streams and "mp4" in container.format.name:
+        raise VideoError(_without_index(path))
     if not videos:
         kinds = sorted({s.type for s in container.streams if s.type != "video"})
         held = [*kinds, "a cover image"] if len(container.streams.video) else kinds
@@ -123,6 +124,13 @@ def _picture_stream(path: Path, container: Any) -> Any:
         )
     best = container.streams.best("video")
     return best if best in decodable else max(decodable, key=lambda s: s.codec_context.width * s.codec_context.height)
+
+
+def _without_index(path: Path) -> str:
+    return (
+        f"{path} is an MP4 or MOV file without its index (moov): the recording or the copy was cut short. "
+        "Copy it again, or rebuild the index with a repair tool (untrunc)."
+    )
 
 
 def _codec_by_log(path: Path) -> str:
@@ -138,7 +146,9 @@ def _codec_by_log(path: Path) -> str:
     return named[0] if named else "it is not named"
 
 
-def _origin(container: Any, stream: Any) -> Fraction:
+def _origin(container: Any, stream: Any) -> Fraction | None:
+    if container.format.name == "avi":
+        return None  # AVI holds no presentation times; FFmpeg's come late by the codec's delay.
     start = (container.start_time or 0) * _MICROSECOND
     own = Fraction(0) if stream.start_time is None else Fraction(stream.start_time * stream.time_base)
     if abs(own - start) <= _MICROSECOND:

@@ -158,11 +158,13 @@ class PyAvDecoder:
 
     def _timed(self) -> Iterator[tuple[av.VideoFrame, float]]:
         """With seconds that rise strictly."""
-        step, time_base = float(1 / self._claims.fps), self._stream.time_base
+        step, time_base, origin = float(1 / self._claims.fps), self._stream.time_base, self._claims.origin
         for frame in self._pictures():
+            if origin is None:
+                origin = (frame.pts or 0) * time_base
             self._tally.pictures += 1
             self._tally.concealed += frame.is_corrupt
-            stated = None if frame.pts is None else float(frame.pts * time_base - self._claims.origin)
+            stated = None if frame.pts is None else float(frame.pts * time_base - origin)
             if stated is None or (self._seconds is not None and stated <= self._seconds):
                 self._tally.rebuilt += 1
                 stated = 0.0 if self._seconds is None else self._seconds + step
@@ -195,6 +197,8 @@ class PyAvDecoder:
                         self._tally.encrypted += packet.has_sidedata("encryption_info")
                         yield packet
                 return
+            except IndexError:
+                return  # PyAV's end of a damaged transport stream in which new streams seemed to appear.
             except av.error.FFmpegError as error:
                 if self._tally.packets == before:
                     self._tally.broken_off = str(error.strerror or error)
