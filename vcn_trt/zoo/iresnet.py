@@ -23,6 +23,7 @@ class Block(nn.Module):
 
     def __init__(self, channels: int, out: int, stride: int, adaface: bool) -> None:
         super().__init__()
+        self.adaface = adaface
         if adaface:
             self.downsample = _shortcut(channels, out, stride, project=channels != out)
         self.bn1 = nn.BatchNorm2d(channels)
@@ -35,8 +36,9 @@ class Block(nn.Module):
             self.downsample = _shortcut(channels, out, stride, project=stride != 1 or channels != out)
 
     def forward(self, x: Tensor) -> Tensor:
-        y = self.prelu(self.bn2(self.conv1(self.bn1(x))))
-        return cast(Tensor, self.bn3(self.conv2(y)) + self.downsample(x))
+        shortcut = self.downsample(x) if self.adaface else None
+        y = self.bn3(self.conv2(self.prelu(self.bn2(self.conv1(self.bn1(x))))))
+        return cast(Tensor, y + (self.downsample(x) if shortcut is None else shortcut))
 
 
 class IResNet(FaceBase):

@@ -4,7 +4,7 @@ that names it."""
 
 from __future__ import annotations
 
-import pickle
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -187,10 +187,14 @@ def _safetensors(path: Path) -> dict[str, Tensor]:
 
 def _torch_file(path: Path) -> dict[str, Tensor]:
     try:
-        tree: Any = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Detected pickle protocol")
+            tree: Any = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, MemoryError):
+        raise
+    except Exception as error:  # a damaged pickle fails in as many ways as it has bytes
         raise ModelError(
-            f"{path} is not a torch file of plain tensors, or is damaged ({str(error).splitlines()[0][:200]}): "
+            f"{path} is not a torch file of plain tensors, or is damaged ({str(error)[:200]}): "
             f"save its state_dict as safetensors"
         ) from error
     for key in ("state_dict", "model"):
