@@ -233,6 +233,19 @@ def test_a_hole_in_the_film_leaves_the_rest(tmp_path: Path) -> None:
     assert any("could not be decoded" in sentence for sentence in decoder.report.warnings)
 
 
+def test_a_damaged_av1_film_loses_no_more_with_threads_than_without(tmp_path: Path) -> None:
+    options = {"preset": "12", "svtav1-params": "keyint=12", "crf": "30"}
+    path = clips.write(tmp_path / "film.mkv", (grainy(i) for i in range(48)), codec="libsvtav1", options=options)
+    data = np.frombuffer(path.read_bytes(), np.uint8).copy()
+    rng = np.random.default_rng(3)
+    data[rng.integers(len(data) // 3, len(data) - 500, 25)] ^= 16
+    path.write_bytes(data.tobytes())
+    numbers, _, decoder = read(path, DecodeConfig(threads=4))
+    alone, _, single = read(path, ONE_THREAD)
+    assert numbers == alone
+    assert decoder.report.lost == single.report.lost > 0
+
+
 # Refusals
 
 

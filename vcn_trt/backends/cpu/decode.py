@@ -21,7 +21,7 @@ from vcn_trt.errors import VideoError
 from vcn_trt.types import Video
 
 # Codecs in which a packet without a picture is a lost picture; others hide reference frames, or split fields.
-_ONE_PICTURE_A_PACKET = ("h264", "hevc")
+_ONE_PICTURE_A_PACKET = ("h264", "hevc", "av1")
 
 
 def open_decoder(path: Path, video_id: int, config: DecodeConfig) -> PyAvDecoder:
@@ -36,7 +36,7 @@ def open_decoder(path: Path, video_id: int, config: DecodeConfig) -> PyAvDecoder
 
 @dataclass
 class _Tally:
-    """Counts of one pass. refused: the decoder's errors, the first after `refused_at` seconds."""
+    """Counts of one pass. refused: the decoder's errors, the first near `refused_at` seconds."""
 
     packets: int = 0
     discarded: int = 0
@@ -219,7 +219,9 @@ class PyAvDecoder:
         container, stream = open_source(self._path, threads=1)
         with container:
             try:
-                container.seek(last_pts, stream=stream)
+                # Transport streams have no index and may land between key frames: begin well before.
+                before = last_pts - round(10 / stream.time_base)
+                container.seek(max(before, stream.start_time or 0), stream=stream)
                 for packet in container.demux(stream):
                     try:
                         frames = packet.decode() if packet.size else stream.decode(None)
@@ -244,10 +246,10 @@ class PyAvDecoder:
         end = self._seconds or 0.0
         refused = tally.refused
         if claims.codec in _ONE_PICTURE_A_PACKET and not tally.interlaced:
-            refused = max(refused, tally.packets - tally.discarded - tally.pictures)
+            refused = max(0, tally.packets - tally.discarded - tally.pictures)
         if refused:
-            at = end if tally.refused_at is None else tally.refused_at
-            warn(f"{_count(refused, 'packet')} could not be decoded (the first after {at:.1f} s)")
+            where = "" if tally.refused_at is None else f" (the first near {tally.refused_at:.1f} s)"
+            warn(f"{_count(refused, 'packet')} could not be decoded{where}")
         missing = max(0, claims.promised - tally.packets)
         if missing:
             warn(f"the container promises {_count(claims.promised, 'frame')}, but it breaks off after {end:.1f} s")
