@@ -26,6 +26,8 @@ SMALLEST = 1e-3
 # One frame on: the value gains the velocity, F P F' gains 2 cov + var_v and var_v. A product is faster than the sums.
 _STEP = np.array([[1, 1, 0, 0, 0], [0, 1, 0, 0, 0], [0, 0, 1, 2, 1], [0, 0, 0, 1, 1], [0, 0, 0, 0, 1]], np.float64)
 _PROCESS = np.array([POSITION**2, VELOCITY**2]).reshape(2, 1, 1, 1)
+_MEASUREMENT = MEASUREMENT**2
+_GAIN, _PART = np.array([2, 3, 2, 2, 3]), np.array([0, 0, 2, 3, 3])
 _START = np.array([(2 * POSITION) ** 2, (10 * VELOCITY) ** 2]).reshape(2, 1, 1, 1)
 _TO_MEASUREMENT = np.array([[0.5, 0.5], [-1.0, 1.0]])
 _TO_CORNERS = np.array([[1.0, -0.5], [1.0, 0.5]])
@@ -63,15 +65,20 @@ def predict(filters: Array, steps: int = 1) -> Array:
 
 def update(filters: Array, measured: Array) -> Array:
     """The filters after each has seen its box (n, 2, 2); the measurement's noise follows the predicted size (eq. 4)."""
-    noise = MEASUREMENT**2 * np.square(filters[0, :, 1:])  # (n, 1, 2)
-    gains = filters[2:4] / (filters[2] + noise)  # (2, n, 2, 2): of the value and of the velocity
-    change = np.empty_like(filters)
-    np.multiply(gains, measured - filters[0], out=change[:2])
-    np.multiply(-gains[0], filters[2:4], out=change[2:4])
-    np.multiply(-gains[1], filters[3], out=change[4])
-    change += filters
-    _clamp(change)
-    return change
+    # With s the innovation's variance and y = z - x, each number falls by gain times part:
+    # x by p/s (-y), v by c/s (-y), p by p/s p, c by p/s c, q by c/s c.
+    gain: Array = filters.take(_GAIN, axis=0)
+    gain /= filters[2] + _measurement_noise(filters)
+    part: Array = filters.take(_PART, axis=0)
+    part[:2] -= measured
+    return filters - gain * part
+
+
+def distance(filters: Array, measured: Array) -> Array:
+    """Squared Mahalanobis distance of each filter's expectation to each box (m, 2, 2): chi-square of four. (n, m)"""
+    unsure = filters[2] + _measurement_noise(filters)  # (n, 2, 2)
+    total: Array = (np.square(measured - filters[0][:, None]) / unsure[:, None]).sum((2, 3))
+    return total
 
 
 def move(filters: Array, transform: Array) -> Array:
@@ -85,6 +92,11 @@ def move(filters: Array, transform: Array) -> Array:
     moved[0, :, 0] += transform[:, 2]
     _clamp(moved)
     return moved
+
+
+def _measurement_noise(filters: Array) -> Array:
+    noise: Array = _MEASUREMENT * np.square(filters[0, :, 1:])
+    return noise  # (n, 1, 2)
 
 
 def _clamp(filters: Array) -> None:
