@@ -16,7 +16,8 @@ PIP := $(BIN)/python -m pip install --disable-pip-version-check --constraint con
 # Of pip's account, what is fetched and what went wrong; not the packages that were there already.
 define install
 @( $(PIP) --progress-bar off $(1) 2>&1 || touch .venv/failed ) | grep --line-buffered -v \
-  -e '^Requirement already' -e '^Looking in' -e '^Collecting' -e '^ *Using cached' -e '^WARNING: Location' -e '^Installing collected' ; \
+  -e '^Requirement already' -e '^Looking in' -e '^Collecting' -e '^ *Using cached' -e '^WARNING: Location' -e '^Installing collected' \
+  -e '^Processing' -e '^ *Stored in' -e '^ *Created wheel' -e '^Building wheels' ; \
 if [ -e .venv/failed ]; then rm -f .venv/failed; exit 1; fi
 endef
 
