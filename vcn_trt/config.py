@@ -27,23 +27,27 @@ class DecodeConfig:
 
 @dataclass(frozen=True)
 class ShotsConfig:
-    """PySceneDetect's ContentDetector at 27, or its AdaptiveDetector at 3. min_frames: the shortest shot."""
+    """PySceneDetect's ContentDetector at 27, or its AdaptiveDetector at 3. min_frames: the shortest shot; cuts nearer
+    to each other are taken as one (a flash). PySceneDetect's own 15 joined a shot of 13 frames to the next, and so
+    two people in one track; from 3 to 12 the cuts found on the four labelled films are the same, and no worse than
+    with 15."""
 
     detector: Literal["content", "adaptive"] = "content"
     threshold: float = 27.0
     adaptive_threshold: float = 3.0
-    min_frames: int = 15
+    min_frames: int = 8
 
 
 @dataclass(frozen=True)
 class DetectConfig:
-    """size: longer side in pixels that the network sees. close_up: the frame is seen a second time at a quarter of
-    it, where a face that fills the picture has a size the anchors know. score: what leaves the detector (the tracker
-    has its own thresholds above it). stride: every n-th frame is looked at, the tracker fills between. workers:
-    networks in flight, 0 for one a core."""
+    """size: longer side in pixels that the network sees; 0 takes half the picture's, within 640 and 1280. On labelled
+    faces it found 76 % at 20 network pixels of height, 91 % at 24, 99 % at 32. close_up: the frame is seen a second
+    time at a quarter of the size, where a face that fills the picture fits the anchors. score: what leaves the
+    detector (the tracker has its own thresholds above it). stride: every n-th frame is looked at, the tracker fills
+    between. workers: networks in flight, 0 for one a core."""
 
     model: str = "retinaface_mnet025"
-    size: int = 640
+    size: int = 0
     close_up: bool = True
     score: float = 0.1
     nms: float = 0.4
@@ -89,9 +93,9 @@ class EmbedConfig:
 
 @dataclass(frozen=True)
 class ClusterConfig:
-    """method: a baseline of `cluster/baselines.py`. threshold: the cosine distance up to which hac and dbscan join, None for
-    the method's own, measured over all labelled footage. k: the number of people for hac and finch, 0 where it is not
-    known."""
+    """method: a baseline of `cluster/baselines.py`. threshold: the cosine distance up to which hac and dbscan join,
+    None for the method's own, measured over all labelled footage. k: the number of people for hac and finch, 0 where
+    it is not known."""
 
     method: Literal["hac", "dbscan", "hdbscan", "finch"] = "hac"
     threshold: float | None = None
