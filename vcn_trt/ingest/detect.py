@@ -59,7 +59,7 @@ class FaceDetector:
 def working_size(batch: FrameBatch) -> int:
     """Half the longer side of the displayed picture, within 640 and 1280: a face of 48 pixels in HD has 24 in the
     network."""
-    longer = max(batch.pixels[0].width, batch.pixels[0].height)
+    longer: int = max(batch.pixels[0].width, batch.pixels[0].height)
     return min(max(longer // 2, SMALLEST), LARGEST)
 
 
@@ -74,7 +74,7 @@ def _join(full: RawFaces, small: RawFaces, outgrown: float, threshold: float) ->
     size = (small.boxes[:, 2:] - small.boxes[:, :2]).max(1, initial=0)
     large = (size > outgrown) & (small.scores >= SURE)
     inside = (covered(full.boxes, small.boxes[large]) > INSIDE).any(1)
-    full = take(full, ~inside)
+    full = take(full, np.flatnonzero(~inside))
     sure = full.boxes[full.scores >= SURE]
     new = large | (iou(small.boxes, sure) <= threshold).all(1)
     return RawFaces(*(np.concatenate([a, b[new]]) for a, b in zip(full, small, strict=True)))
