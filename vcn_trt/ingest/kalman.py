@@ -4,13 +4,11 @@ The paper (Aharon et al. 2022, section 3.1) writes one filter of eight states. A
 the four numbers of a box (centre x, y, width, height) with its velocity is a filter of its own, whose 2x2 covariance is
 three numbers: all tracks are stepped together by a dozen array operations, and no matrix is inverted.
 
-`filters` is (5, n, 2, 2) float64: value, velocity, variance, covariance with the velocity, velocity variance; the
-track; centre or size; x or y. Pixels and frames throughout.
+`filters` is (5, 2, n, 2) float64: value, velocity, variance, covariance with the velocity, velocity variance; centre or
+size; the track; x or y. Boxes are (2, n, 2): low and high corner, or centre and size. Pixels and frames throughout.
 """
 
 from __future__ import annotations
-
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,38 +31,39 @@ _TO_MEASUREMENT = np.array([[0.5, 0.5], [-1.0, 1.0]])
 _TO_CORNERS = np.array([[1.0, -0.5], [1.0, 0.5]])
 
 
-def measurement(boxes: NDArray[np.floating[Any]]) -> Array:
-    """xyxy boxes (n, 4) as centre and size. (n, 2, 2)"""
-    measured: Array = np.matmul(_TO_MEASUREMENT, boxes.reshape(-1, 2, 2))
-    return measured
+def measurement(corners: Array) -> Array:
+    """Low and high corners as centres and sizes. (2, n, 2) both"""
+    measured: Array = _TO_MEASUREMENT.dot(corners.reshape(2, -1))
+    return measured.reshape(corners.shape)
 
 
-def boxes(filters: Array) -> Array:
-    """The xyxy boxes that the filters hold. (n, 4)"""
-    corners: Array = np.matmul(_TO_CORNERS, filters[0])
-    return corners.reshape(-1, 4)
+def corners(filters: Array) -> Array:
+    """The low and high corners that the filters hold. (2, n, 2)"""
+    value = filters[0]
+    found: Array = _TO_CORNERS.dot(value.reshape(2, -1))
+    return found.reshape(value.shape)
 
 
 def initiate(measured: Array) -> Array:
-    """Filters at rest at measured centres and sizes (n, 2, 2), as unsure as the authors' code is. (5, n, 2, 2)"""
+    """Filters at rest at measured centres and sizes (2, n, 2), as unsure as the authors' code is. (5, 2, n, 2)"""
     filters = np.zeros((5, *measured.shape))
     filters[0] = measured
-    filters[2::2] = _START * measured[:, 1:] ** 2
+    filters[2::2] = _START * np.square(measured[1])
     return filters
 
 
 def predict(filters: Array, steps: int = 1) -> Array:
     """The filters `steps` frames on; the noise of each frame follows the size at the frame before (equation 3)."""
     for _ in range(steps):
-        noise = _PROCESS * np.square(filters[0, :, 1:])  # (2, n, 1, 2)
-        filters = np.matmul(_STEP, filters.reshape(5, -1)).reshape(filters.shape)
+        noise = _PROCESS * np.square(filters[0, 1])  # (2, 1, n, 2)
+        filters = _STEP.dot(filters.reshape(5, -1)).reshape(filters.shape)
         filters[2::2] += noise
         _clamp(filters)
     return filters
 
 
 def update(filters: Array, measured: Array) -> Array:
-    """The filters after each has seen its box (n, 2, 2); the measurement's noise follows the predicted size (eq. 4)."""
+    """The filters after each has seen its box (2, n, 2); the measurement's noise follows the predicted size (eq. 4)."""
     # With s the innovation's variance and y = z - x, each number falls by gain times part:
     # x by p/s (-y), v by c/s (-y), p by p/s p, c by p/s c, q by c/s c.
     gain: Array = filters.take(_GAIN, axis=0)
@@ -75,9 +74,9 @@ def update(filters: Array, measured: Array) -> Array:
 
 
 def distance(filters: Array, measured: Array) -> Array:
-    """Squared Mahalanobis distance of each filter's expectation to each box (m, 2, 2): chi-square of four. (n, m)"""
-    unsure = filters[2] + _measurement_noise(filters)  # (n, 2, 2)
-    total: Array = (np.square(measured - filters[0][:, None]) / unsure[:, None]).sum((2, 3))
+    """Squared Mahalanobis distance of each filter's expectation to each box (2, m, 2): chi-square of four. (n, m)"""
+    unsure = filters[2] + _measurement_noise(filters)  # (2, n, 2)
+    total: Array = (np.square(measured[:, None] - filters[0][:, :, None]) / unsure[:, :, None]).sum((0, 3))
     return total
 
 
@@ -89,16 +88,16 @@ def move(filters: Array, transform: Array) -> Array:
     """
     m = transform[:, :2]
     moved = np.concatenate([filters[:2] @ m.T, filters[2:] @ (m * m).T])
-    moved[0, :, 0] += transform[:, 2]
+    moved[0, 0] += transform[:, 2]
     _clamp(moved)
     return moved
 
 
 def _measurement_noise(filters: Array) -> Array:
-    noise: Array = _MEASUREMENT * np.square(filters[0, :, 1:])
-    return noise  # (n, 1, 2)
+    noise: Array = _MEASUREMENT * np.square(filters[0, 1])
+    return noise  # (n, 2)
 
 
 def _clamp(filters: Array) -> None:
-    size = filters[0, :, 1]
+    size = filters[0, 1]
     np.maximum(size, SMALLEST, out=size)

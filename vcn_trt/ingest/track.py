@@ -61,7 +61,7 @@ class Tracker:
         self._frame = -1
         self._next_id = 0
         self._finished: list[FinishedTrack] = []
-        self._filters = np.zeros((5, 0, 2, 2))
+        self._filters = np.zeros((5, 2, 0, 2))
         self._id = np.zeros(0, np.int64)
         self._born = np.zeros(0, np.int64)
         self._seen = np.zeros(0, np.int64)  # the frame of the last face
@@ -82,18 +82,19 @@ class Tracker:
         face that begins a track has that track's id at once; `finished` tells later whether it was ever confirmed.
         Raises ValueError for other shapes, for boxes that are not finite or have no area, and for frames out of order.
         """
-        box, score = np.asarray(boxes, np.float64), np.asarray(scores, np.float64)
-        measured = _measured(box, score)
+        corners, score = _checked(np.asarray(boxes, np.float64), np.asarray(scores, np.float64))
         if frame <= self._frame:
             raise ValueError(f"frames must rise: frame {frame} came after frame {self._frame}")
         self._advance(frame, transform)
 
         config = self._config
-        overlap = iou(kalman.boxes(self._filters), box)  # (n_tracks, n)
+        measured = kalman.measurement(corners)
+        overlap = iou(kalman.corners(self._filters), corners)  # (n_tracks, n)
         if self._gate is not None:
             overlap *= kalman.distance(self._filters, measured) <= self._gate
         fused = overlap * score
-        face = np.full(len(self._id), -1)  # each track's face in this frame
+        face = np.empty(len(self._id), np.int64)  # each track's face in this frame
+        face.fill(-1)
         free = score > config.high
         n_high = np.count_nonzero(free)
         # Stage 1: all confirmed tracks, lost ones too, and the confident faces.
@@ -109,7 +110,8 @@ class Tracker:
             late = _assign(fused, 1 - UNCONFIRMED_MATCH, ~self._confirmed, free, face)
             n_high, given = n_high - late, given + late
 
-        ids = np.full(len(score), -1)
+        ids = np.empty(len(score), np.int64)
+        ids.fill(-1)
         some_lost = given < len(face)
         self._tracked = face >= 0
         if given:
@@ -117,14 +119,15 @@ class Tracker:
             seen = face[which]
             ids[seen] = self._id[which]
             self._seen[which] = frame
-            self._filters[:, which] = kalman.update(self._filters[:, which], measured[seen])
+            self._filters[:, :, which] = kalman.update(self._filters[:, :, which], measured[:, seen])
         if some_lost:
+            self._filters[1, 1, ~self._tracked] = 0.0  # a lost track keeps its size
             # A tentative track ends without a second face, a lost one when no later frame could be within its buffer.
             self._end(np.where(self._confirmed, frame - self._seen > self._buffer, ~self._tracked))
         self._confirmed |= self._tracked
         if n_high:
             births = (free & (score >= config.new)).nonzero()[0]
-            ids[births] = self._begin(frame, measured[births])
+            ids[births] = self._begin(frame, measured[:, births])
         if some_lost:
             self._end_duplicates()
         return ids
@@ -145,17 +148,15 @@ class Tracker:
             self._end(frame - self._seen - 1 > self._buffer)
         if not len(self._id):
             return
-        if np.count_nonzero(self._tracked) < len(self._id):
-            self._filters[1, ~self._tracked, 1] = 0.0
         self._filters = kalman.predict(self._filters, steps)
         if transform is not None:
             self._filters = kalman.move(self._filters, np.asarray(transform, np.float64))
 
     def _begin(self, frame: int, measured: NDArray[np.float64]) -> NDArray[np.int64]:
-        n = len(measured)
+        n = measured.shape[1]
         ids = np.arange(self._next_id, self._next_id + n)
         self._next_id += n
-        self._filters = np.concatenate([self._filters, kalman.initiate(measured)], axis=1)
+        self._filters = np.concatenate([self._filters, kalman.initiate(measured)], axis=2)
         self._id = np.concatenate([self._id, ids])
         self._born = np.concatenate([self._born, np.full(n, frame)])
         self._seen = np.concatenate([self._seen, np.full(n, frame)])
@@ -164,11 +165,11 @@ class Tracker:
         return ids
 
     def _end(self, which: NDArray[np.bool_]) -> None:
-        if not which.any():
+        if not np.count_nonzero(which):
             return
         self._finished += map(FinishedTrack, self._id[which].tolist(), self._confirmed[which].tolist())
         keep = ~which
-        self._filters = self._filters[:, keep]
+        self._filters = self._filters[:, :, keep]
         self._id, self._born, self._seen = self._id[keep], self._born[keep], self._seen[keep]
         self._confirmed, self._tracked = self._confirmed[keep], self._tracked[keep]
 
@@ -177,8 +178,8 @@ class Tracker:
         if not len(lost):
             return
         tracked = self._tracked.nonzero()[0]
-        boxes = kalman.boxes(self._filters)
-        a, b = np.nonzero(iou(boxes[tracked], boxes[lost]) > DUPLICATE_OVERLAP)
+        corners = kalman.corners(self._filters)
+        a, b = (iou(corners[:, tracked], corners[:, lost]) > DUPLICATE_OVERLAP).nonzero()
         a, b = tracked[a], lost[b]
         lived = self._seen - self._born
         which = np.zeros(len(self._id), np.bool_)
@@ -226,10 +227,10 @@ def interpolate(
 
 
 def iou(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Intersection over union of xyxy boxes (n, 4) and (m, 4), all of some area. (n, m)"""
-    a_low, a_high, b_low, b_high = a[:, None, :2], a[:, None, 2:], b[:, :2], b[:, 2:]
-    a_size, b_size = a_high - a_low, b_high - b_low
-    sides = np.minimum(a_high, b_high) - np.maximum(a_low, b_low)  # (n, m, 2)
+    """Intersection over union of boxes of some area, as low and high corners (2, n, 2) and (2, m, 2). (n, m)"""
+    a = a[:, :, None]
+    a_size, b_size = a[1] - a[0], b[1] - b[0]
+    sides = np.minimum(a[1], b[1]) - np.maximum(a[0], b[0])  # (n, m, 2)
     np.maximum(sides, 0, out=sides)
     shared: NDArray[np.float64] = sides[..., 0] * sides[..., 1]
     shared /= a_size[..., 0] * a_size[..., 1] + b_size[:, 0] * b_size[:, 1] - shared
@@ -248,7 +249,9 @@ def _assign(
     Writes `face`, takes the given faces from `columns` and returns their number. A pair below `least` counts as no pair
     while assigning, as in the authors' code: where it is struck out only afterwards, it may have broken a good pair.
     """
-    pairs = (similarity >= least) & rows[:, None] & columns
+    pairs = similarity >= least
+    pairs &= rows[:, None]
+    pairs &= columns
     r, c = pairs.nonzero()
     # Faces seldom overlap: nearly always nobody competes, and every pair stands.
     if len(set(r.tolist())) < len(r) or len(set(c.tolist())) < len(c):
@@ -261,14 +264,14 @@ def _assign(
     return len(r)
 
 
-def _measured(boxes: NDArray[np.float64], scores: NDArray[np.float64]) -> NDArray[np.float64]:
-    if boxes.shape != (len(scores), 4) or scores.ndim != 1:
-        raise ValueError(f"expected boxes (n, 4) and scores (n,); found {boxes.shape} and {scores.shape}")
-    measured = kalman.measurement(boxes)
-    size = measured[:, 1]
+def _checked(boxes: NDArray[np.float64], score: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    if boxes.shape != (*score.shape, 4) or score.ndim != 1:
+        raise ValueError(f"expected boxes (n, 4) and scores (n,); found {boxes.shape} and {score.shape}")
+    corners = boxes.reshape(-1, 2, 2).transpose(1, 0, 2)  # (2, n, 2)
+    size = corners[1] - corners[0]
     # A NaN fails every comparison; an infinite corner or score makes the product infinite or NaN.
-    if not (np.count_nonzero(size > 0) == size.size and all(map(math.isfinite, (scores @ size).tolist()))):
+    if np.count_nonzero(size > 0) < size.size or not all(map(math.isfinite, score.dot(size).tolist())):
         raise ValueError(
-            f"boxes must be finite with x1 < x2 and y1 < y2, scores finite; found {boxes.tolist()}, {scores.tolist()}"
+            f"boxes must be finite with x1 < x2 and y1 < y2, scores finite; found {boxes.tolist()}, {score.tolist()}"
         )
-    return measured
+    return corners, score
