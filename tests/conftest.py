@@ -30,3 +30,18 @@ def weights_home() -> Path:
     except ModelError as error:
         pytest.skip(f"the default weights are not here: run `vcn models fetch` where there is a network ({error})")
     return fetch.home()
+
+
+@pytest.fixture(scope="session")
+def sample_archives() -> Path:
+    """The archives of the sample film, fetched once under $VCN_HOME: photographs and clips of real faces."""
+    from vcn_trt.errors import VcnError
+    from vcn_trt.sample import sources
+    from vcn_trt.zoo import fetch
+
+    folder = fetch.home() / "sample"
+    try:
+        sources.fetch(folder)
+    except VcnError as error:
+        pytest.skip(f"the sample's archives cannot be fetched here ({error})")
+    return folder

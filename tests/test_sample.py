@@ -25,20 +25,9 @@ LENGTH = sum(shot.frames for shot in cut())
 
 
 @pytest.fixture(scope="session")
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The fetched archives."""
-    folder = tmp_path_factory.mktemp("archives")
-    try:
-        sources.fetch(folder)
-    except VcnError as error:
-        pytest.skip(f"the sample's archives cannot be fetched here ({error})")
-    return folder
-
-
-@pytest.fixture(scope="session")
-def sample(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def sample(sample_archives: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The first seconds of the film."""
-    return build(tmp_path_factory.mktemp("sample"), cache, seconds=SECONDS)
+    return build(tmp_path_factory.mktemp("sample"), sample_archives, seconds=SECONDS)
 
 
 def pictures(path: Path, size: int | None = None) -> Iterator[NDArray[np.uint8]]:
@@ -164,19 +153,19 @@ def test_the_detector_finds_the_labelled_faces(sample: Path, weights_home: Path)
             assert iou(box, sure).max() > 0.5, f"{track.identity} at frame {frame}"
 
 
-def test_the_same_film_comes_out_twice(cache: Path, tmp_path: Path) -> None:
-    first, second = (build(tmp_path / name, cache, seconds=0.25) for name in "ab")
+def test_the_same_film_comes_out_twice(sample_archives: Path, tmp_path: Path) -> None:
+    first, second = (build(tmp_path / name, sample_archives, seconds=0.25) for name in "ab")
     for a, b in zip(pictures(first), pictures(second), strict=True):
         assert np.array_equal(a, b)
 
 
 def test_a_long_film_repeats_its_takes_in_step_with_its_labels(
-    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    sample_archives: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     short = {take: tuple(replace(s, frames=6) for s in cut(take)[:2]) for take in range(2)}
     monkeypatch.setattr(film, "TAKES", 2)
     monkeypatch.setattr(film, "cut", lambda take=0: short[take])
-    path = build(tmp_path, cache, seconds=(3 * 12 + 8) / FPS)
+    path = build(tmp_path, sample_archives, seconds=(3 * 12 + 8) / FPS)
     seen = list(pictures(path, 320))
     assert len(seen) == 44
     assert [s.start for s in labels.read(path.with_suffix(".json")).shots] == [0, 6, 12, 18, 24, 30, 36, 42]
@@ -187,7 +176,7 @@ def test_a_long_film_repeats_its_takes_in_step_with_its_labels(
     assert times == pytest.approx(np.arange(44) / FPS, abs=1e-4)
 
 
-def test_progress_rises_to_its_total(cache: Path, tmp_path: Path) -> None:
+def test_progress_rises_to_its_total(sample_archives: Path, tmp_path: Path) -> None:
     told: list[tuple[str, int, int]] = []
     build(tmp_path, cache, lambda *step: told.append(step), seconds=2.0)
     rendered = [(done, total) for step, done, total in told if step == "rendering the sample"]

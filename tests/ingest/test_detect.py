@@ -1,0 +1,140 @@
+"""The detector: two inputs a frame, small faces and faces that fill the picture."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import av
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from vcn_trt import backends
+from vcn_trt.backends.base import FrameBatch, RawFaces
+from vcn_trt.backends.cpu.frame import CpuFrame
+from vcn_trt.boxes import iou
+from vcn_trt.config import DetectConfig
+from vcn_trt.ingest import detect
+from vcn_trt.ingest.detect import FaceDetector
+from vcn_trt.sample.boxes import GROUP, NINA
+from vcn_trt.sample.sources import Footage
+from vcn_trt.zoo.models import open_model
+
+
+def faces(*rows: tuple[float, float, float, float, float]) -> RawFaces:
+    """Boxes with their scores; landmarks do not matter here."""
+    table = np.array(rows, np.float32).reshape(-1, 5)
+    return RawFaces(table[:, :4], table[:, 4], np.zeros((len(table), 5, 2), np.float32))
+
+
+def joined(full: RawFaces, small: RawFaces, outgrown: float = 300) -> list[list[float]]:
+    found = detect._join(full, small, outgrown, 0.4)
+    return [[*map(float, box), round(float(score), 2)] for box, score in zip(found.boxes, found.scores, strict=True)]
+
+
+def test_a_face_both_inputs_see_keeps_the_box_of_the_full_one() -> None:
+    assert joined(faces((0, 0, 100, 100, 0.7)), faces((4, 4, 104, 104, 0.9))) == [[0, 0, 100, 100, 0.7]]
+
+
+def test_a_face_only_the_small_input_sees_is_added() -> None:
+    found = joined(faces((0, 0, 50, 50, 0.9)), faces((200, 0, 300, 120, 0.8)))
+    assert found == [[0, 0, 50, 50, 0.9], [200, 0, 300, 120, 0.8]]
+
+
+def test_parts_of_a_face_that_outgrew_the_anchors_give_way_to_the_whole() -> None:
+    # The full input took the eyes of a close-up for a face, surely; a face beside it stays.
+    found = joined(faces((100, 100, 250, 200, 0.95), (500, 0, 560, 60, 0.9)), faces((0, 0, 400, 500, 0.9)))
+    assert found == [[500, 0, 560, 60, 0.9], [0, 0, 400, 500, 0.9]]
+
+
+def test_a_doubtful_large_face_of_the_small_input_puts_nothing_away() -> None:
+    assert [100, 100, 250, 200, 0.95] in joined(faces((100, 100, 250, 200, 0.95)), faces((0, 0, 400, 500, 0.3)))
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "size"),
+    [(320, 180, 640), (1280, 720, 640), (720, 1280, 640), (1920, 1080, 960), (3840, 2160, 1280)],
+)
+def test_the_working_size_follows_the_picture(width: int, height: int, size: int) -> None:
+    frame = CpuFrame(av.VideoFrame(width, height, "yuv420p"))
+    assert detect.working_size(FrameBatch([frame], np.array([0]), np.array([0.0]))) == size
+
+
+class RecordingNetwork:
+    """Sees no face, and remembers the shape of what it was shown."""
+
+    input_names = ("input",)
+    output_names = ("loc", "conf", "landmarks")
+
+    def __init__(self) -> None:
+        self.shapes: list[tuple[int, ...]] = []
+
+    def __call__(self, inputs: Mapping[str, Any]) -> dict[str, NDArray[np.float32]]:
+        n, _, height, width = shape = inputs["input"].shape
+        self.shapes.append(shape)
+        anchors = sum(-(-height // s) * -(-width // s) * 2 for s in (8, 16, 32))
+        return {k: np.zeros((n, anchors, m), np.float32) for k, m in (("loc", 4), ("conf", 2), ("landmarks", 10))}
+
+    def refit(self, weights: Mapping[str, NDArray[np.generic]]) -> None:
+        raise NotImplementedError
+
+
+def test_the_close_up_pass_costs_a_sixteenth_and_can_be_left_out(weights_home: Path) -> None:
+    backend, model = backends.open("cpu"), open_model("retinaface_mnet025", "detector")
+    frame = CpuFrame(av.VideoFrame(1280, 720, "yuv420p"))
+    batch = FrameBatch([frame, frame], np.arange(2), np.zeros(2))
+    for close_up, shapes in ((True, [(2, 3, 384, 640), (2, 3, 96, 160)]), (False, [(2, 3, 384, 640)])):
+        network = RecordingNetwork()
+        found = FaceDetector(network, model.manifest, backend, replace(DetectConfig(), close_up=close_up))(batch)
+        assert network.shapes == shapes
+        assert [len(f.scores) for f in found] == [0, 0]
+
+
+@pytest.fixture(scope="module")
+def look(weights_home: Path) -> Any:
+    """(picture BGR, config changes) -> the boxes above 0.6."""
+    backend, model = backends.open("cpu"), open_model("retinaface_mnet025", "detector")
+    network = backend.open_network(model.path)
+
+    def see(picture: NDArray[np.uint8], **changes: Any) -> NDArray[np.float32]:
+        frame = CpuFrame(av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="bgr24"))
+        detector = FaceDetector(network, model.manifest, backend, replace(DetectConfig(), **changes))
+        found = detector(FrameBatch([frame], np.array([0]), np.array([0.0])))[0]
+        return found.boxes[found.scores > 0.6]
+
+    return see
+
+
+@pytest.mark.parametrize("share", [0.1, 0.4, 0.6, 0.9])
+def test_a_face_is_found_whatever_share_of_the_frame_it_fills(look: Any, sample_archives: Path, share: float) -> None:
+    picture = Footage(sample_archives).frames("nina", 0, 1)[0]
+    box = np.array(NINA[0])
+    height = np.sqrt((box[2] - box[0]) * (box[3] - box[1]) / share * 9 / 16)
+    x, y = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
+    window = cv2.getRotationMatrix2D((x, y), 0, 720 / height)
+    window[:, 2] += [640 - x, 360 - y]
+    frame = cv2.warpAffine(picture, window, (1280, 720), borderMode=cv2.BORDER_REPLICATE)
+    corners = (window @ np.array([[box[0], box[2]], [box[1], box[3]], [1, 1]])).T.ravel()
+    expected = np.clip(corners, 0, [1280, 720, 1280, 720])
+    for size in (640, 1280):
+        assert iou(expected[None], np.clip(look(frame, size=size), 0, [1280, 720, 1280, 720])).max(initial=0) > 0.5
+
+
+def test_small_faces_of_a_wide_shot_are_found_at_a_larger_size(look: Any, sample_archives: Path) -> None:
+    picture = Footage(sample_archives).frames("group", 0, 1)[0]
+    boxes = np.array([keys[0] for keys in GROUP.values()], np.float64)
+    factor = 42 / np.median(boxes[:, 3] - boxes[:, 1])  # faces of 42 pixels in an HD frame
+    small = cv2.resize(picture, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
+    frame = np.full((1080, 1920, 3), 90, np.uint8)
+    frame[400 : 400 + small.shape[0], 700 : 700 + small.shape[1]] = small
+    expected = boxes * factor + [700, 400, 700, 400]
+
+    def found(**changes: Any) -> int:
+        return int((iou(expected, look(frame, **changes)).max(1, initial=0) > 0.4).sum())
+
+    assert found() >= 3
+    assert found(size=1280) == len(expected)
