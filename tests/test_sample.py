@@ -178,7 +178,7 @@ def test_a_long_film_repeats_its_takes_in_step_with_its_labels(
 
 def test_progress_rises_to_its_total(sample_archives: Path, tmp_path: Path) -> None:
     told: list[tuple[str, int, int]] = []
-    build(tmp_path, cache, lambda *step: told.append(step), seconds=2.0)
+    build(tmp_path, sample_archives, lambda *step: told.append(step), seconds=2.0)
     rendered = [(done, total) for step, done, total in told if step == "rendering the sample"]
     assert rendered == sorted(rendered)
     assert rendered[-1] == (48, 48)

@@ -1,4 +1,5 @@
-"""What every column's Ops must do, held to plain loops. A further backend adds its name to BACKENDS and nothing else."""
+"""What every column's Ops must do, held to plain loops. A further backend adds its name to BACKENDS and nothing
+else."""
 
 from __future__ import annotations
 
@@ -164,12 +165,35 @@ def test_retinaface_decoding_equals_the_anchor_loop(ops: Ops, height: int, width
         "conf": np.stack([1 - high, high], -1),
         "landmarks": rng.normal(size=(2, n, 10)).astype(np.float32),
     }
-    found = ops.retinaface_faces(outputs, (height, width), 0.5, 0.9)
+    found = ops.retinaface_faces(list(outputs.values()), (height, width), 0.5, 0.9)
     for faces, expected in zip(found, naive_retinaface(outputs, height, width, 0.5, 0.9), strict=True):
         assert len(faces.scores) == len(expected) > 0
         np.testing.assert_allclose(faces.boxes, [e[0] for e in expected], rtol=1e-4, atol=1e-3)
         np.testing.assert_allclose(faces.scores, [e[1] for e in expected])
         np.testing.assert_allclose(faces.landmarks, [e[2] for e in expected], rtol=1e-4, atol=1e-3)
+
+
+def test_scrfd_decoding_equals_the_cell_loop(ops: Ops) -> None:
+    rng = np.random.default_rng(4)
+    height, width = 64, 96
+    cells = [math.ceil(height / s) * math.ceil(width / s) * 2 for s in (8, 16, 32)]
+    outputs = [rng.random((2, n, m)).astype(np.float32) * 3 for n in cells for m in (4, 1, 10)]
+    found = ops.scrfd_faces(outputs, (height, width), 2.0, 2.7)
+    for image, faces in enumerate(found):
+        expected = []
+        for level, stride in enumerate((8, 16, 32)):
+            boxes, scores, marks = (outputs[3 * level + kind][image].astype(float) for kind in range(3))
+            for k in range(cells[level]):
+                row, col = divmod(k // 2, math.ceil(width / stride))
+                x, y = col * stride, row * stride
+                if scores[k, 0] > 2.7:
+                    left, top, right, bottom = boxes[k] * stride
+                    points = [[x + a * stride, y + b * stride] for a, b in marks[k].reshape(5, 2)]
+                    expected.append(([x - left, y - top, x + right, y + bottom], scores[k, 0], points))
+        assert len(expected) > 3
+        np.testing.assert_allclose(faces.boxes, np.array([e[0] for e in expected]) / 2, rtol=1e-5)
+        np.testing.assert_allclose(faces.scores, [e[1] for e in expected], rtol=1e-6)
+        np.testing.assert_allclose(faces.landmarks, np.array([e[2] for e in expected]) / 2, rtol=1e-5)
 
 
 def naive_nms(boxes: np.ndarray, scores: np.ndarray, threshold: float) -> list[int]:

@@ -18,10 +18,12 @@ from vcn_trt.backends.base import FrameBatch, RawFaces
 from vcn_trt.backends.cpu.frame import CpuFrame
 from vcn_trt.boxes import iou
 from vcn_trt.config import DetectConfig
+from vcn_trt.errors import ModelError
 from vcn_trt.ingest import detect
 from vcn_trt.ingest.detect import FaceDetector
 from vcn_trt.sample.boxes import GROUP, NINA
 from vcn_trt.sample.sources import Footage
+from vcn_trt.zoo.manifest import load
 from vcn_trt.zoo.models import open_model
 
 
@@ -92,6 +94,34 @@ def test_the_close_up_pass_costs_a_sixteenth_and_can_be_left_out(weights_home: P
         found = FaceDetector(network, model.manifest, backend, replace(DetectConfig(), close_up=close_up))(batch)
         assert network.shapes == shapes
         assert [len(f.scores) for f in found] == [0, 0]
+
+
+class ShuffledNetwork(RecordingNetwork):
+    """An export that names and orders its outputs its own way."""
+
+    def __init__(self, *last: int, anchors: tuple[int, ...] = (120,)) -> None:
+        super().__init__()
+        self.arrays = {f"out{i}": np.zeros((1, anchors[i % len(anchors)], m), np.float32) for i, m in enumerate(last)}
+
+    def __call__(self, inputs: Mapping[str, Any]) -> dict[str, NDArray[np.float32]]:
+        return self.arrays
+
+
+def ordered(network: ShuffledNetwork, manifest: str) -> list[tuple[int, ...]]:
+    detector = FaceDetector(network, load(manifest), backends.open("cpu"), DetectConfig())
+    return [a.shape[1:] for a in detector._in_order(network({}))]
+
+
+def test_outputs_are_told_by_their_shape_whatever_their_names() -> None:
+    assert ordered(ShuffledNetwork(10, 2, 4), "retinaface_r50") == [(120, 4), (120, 2), (120, 10)]
+    scrfd = ShuffledNetwork(1, 1, 1, 4, 4, 4, 10, 10, 10, anchors=(64, 16, 4))
+    levels = [(n, m) for n in (64, 16, 4) for m in (4, 1, 10)]
+    assert ordered(scrfd, "scrfd_10g") == levels
+
+
+def test_a_file_that_is_no_such_detector_is_refused() -> None:
+    with pytest.raises(ModelError, match=r"RetinaFace ResNet-50 should have .* it is another network"):
+        ordered(ShuffledNetwork(10, 2, 5), "retinaface_r50")
 
 
 @pytest.fixture(scope="module")

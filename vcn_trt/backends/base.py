@@ -108,10 +108,17 @@ class Ops(Protocol):
         ...
 
     def retinaface_faces(
-        self, outputs: Mapping[str, Array], shape: tuple[int, int], factor: float, score: float
+        self, outputs: Sequence[Array], shape: tuple[int, int], factor: float, score: float
     ) -> list[RawFaces]:
-        """RetinaFace's `loc`, `conf`, `landmarks` (n, anchors, 4 | 2 | 10) for an input of `shape` (height, width),
-        to faces above `score` in displayed pixels, one entry a frame, in the order of the anchors."""
+        """RetinaFace's (boxes, scores, landmarks), each (n, anchors, 4 | 2 | 10), for an input of `shape` (height,
+        width), to faces above `score` in displayed pixels, one entry a frame, in the order of the anchors."""
+        ...
+
+    def scrfd_faces(
+        self, outputs: Sequence[Array], shape: tuple[int, int], factor: float, score: float
+    ) -> list[RawFaces]:
+        """The same of SCRFD's outputs, ((boxes, scores, landmarks) of stride 8, of 16, of 32), each (n, anchors, 4 |
+        1 | 10)."""
         ...
 
     def nms(self, faces: RawFaces, threshold: float) -> NDArray[np.int64]:

@@ -6,6 +6,7 @@ smaller input shows it at a size the anchors know; it costs a sixteenth of the f
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from vcn_trt.backends.base import Backend, FrameBatch, Network, RawFaces
 from vcn_trt.boxes import covered, iou
 from vcn_trt.config import DetectConfig
+from vcn_trt.errors import ModelError
 from vcn_trt.zoo.manifest import Manifest
 
 CLOSE_UP_SHRINK = 4
@@ -52,8 +54,29 @@ class FaceDetector:
     def _look(self, batch: FrameBatch, size: int) -> tuple[list[RawFaces], float]:
         m = self._manifest
         pixels, factor = self._ops.letterbox(batch, size, m.mean, m.scale, m.rgb)
-        outputs = self._network({self._network.input_names[0]: pixels})
-        return self._ops.retinaface_faces(outputs, pixels.shape[2:], factor, self._config.score), factor
+        return self._decode(pixels, factor), factor
+
+    def _decode(self, pixels: Any, factor: float) -> list[RawFaces]:
+        name, shape, score = self._network.input_names[0], tuple(pixels.shape[2:]), self._config.score
+        if self._manifest.architecture != "scrfd":
+            return self._ops.retinaface_faces(self._in_order(self._network({name: pixels})), shape, factor, score)
+        # SCRFD's published exports have no batch dimension behind the input: frame by frame.
+        outputs = [self._in_order(self._network({name: pixels[i : i + 1]})) for i in range(len(pixels))]
+        return [faces for one in outputs for faces in self._ops.scrfd_faces(one, shape, factor, score)]
+
+    def _in_order(self, outputs: Mapping[str, Any]) -> list[Any]:
+        """The outputs as the decoder wants them, told by their last dimension, since exports name them otherwise: the
+        levels of SCRFD by their number of anchors, most first, then boxes, scores, landmarks."""
+        kinds = (4, 1, 10) if self._manifest.architecture == "scrfd" else (4, 2, 10)
+        levels = 3 if self._manifest.architecture == "scrfd" else 1
+        arrays = [a if len(a.shape) == 3 else a[None] for a in outputs.values()]
+        found = {kind: sorted((a for a in arrays if a.shape[2] == kind), key=lambda a: -a.shape[1]) for kind in kinds}
+        if any(len(found[kind]) != levels for kind in kinds) or len(arrays) != 3 * levels:
+            raise ModelError(
+                f"{self._manifest.title} should have {levels} output(s) (n, anchors, m) for each m of {kinds}; "
+                f"this file has {', '.join(f'{k} {tuple(a.shape)}' for k, a in outputs.items())}: it is another network"
+            )
+        return [found[kind][level] for level in range(levels) for kind in kinds]
 
 
 def working_size(batch: FrameBatch) -> int:

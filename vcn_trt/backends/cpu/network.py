@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 
 from vcn_trt.errors import ModelError
+from vcn_trt.zoo.prelu import spell_out
 
 
 class OnnxNetwork:
@@ -27,19 +28,21 @@ class OnnxNetwork:
         self.input_names: Sequence[str]
         self.output_names: Sequence[str]
         try:
-            self._open(str(path))
+            self._open(onnx.load(str(path)))
         except Exception as error:
             raise ModelError(
                 f"{path} is not a network that ONNX Runtime can load ({_first_line(error)}); "
                 "check the file with `vcn models verify`, or give another by path"
             ) from error
 
-    def _open(self, model: str | bytes) -> None:
+    def _open(self, model: onnx.ModelProto) -> None:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
-        self._session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        self._session = onnxruntime.InferenceSession(
+            spell_out(model).SerializeToString(), options, providers=["CPUExecutionProvider"]
+        )
         self.input_names = [i.name for i in self._session.get_inputs()]
         self.output_names = [o.name for o in self._session.get_outputs()]
 
@@ -57,7 +60,7 @@ class OnnxNetwork:
                 raise ModelError(f"weight {name!r} of {self.path.name} has shape {expected}, the refit brings {found}")
             dtype = numpy_helper.to_array(initialisers[name]).dtype
             initialisers[name].CopyFrom(numpy_helper.from_array(np.ascontiguousarray(value, dtype), name))
-        self._open(model.SerializeToString())
+        self._open(model)
 
 
 def _first_line(error: Exception) -> str:

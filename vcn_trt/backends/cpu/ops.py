@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import cv2
@@ -73,20 +73,34 @@ class CpuOps:
         return sharp
 
     def retinaface_faces(
-        self, outputs: Mapping[str, NDArray[np.float32]], shape: tuple[int, int], factor: float, score: float
+        self, outputs: Sequence[NDArray[np.float32]], shape: tuple[int, int], factor: float, score: float
     ) -> list[RawFaces]:
         anchors = retinaface_anchors(*shape)
         faces = []
-        for loc, conf, marks in zip(outputs["loc"], outputs["conf"], outputs["landmarks"], strict=True):
+        for loc, conf, marks in zip(*outputs, strict=True):
             found = np.flatnonzero(conf[:, 1] > score)  # few of some 10,000: decode those alone
             anchor = anchors[found]
             centre = anchor[:, :2] + CENTRE_VARIANCE * loc[found, :2] * anchor[:, 2:]
             half = anchor[:, 2:] * np.exp(SIZE_VARIANCE * loc[found, 2:]) / 2
             points = anchor[:, None, :2] + CENTRE_VARIANCE * marks[found].reshape(-1, 5, 2) * anchor[:, None, 2:]
             boxes = np.concatenate([centre - half, centre + half], 1)
-            faces.append(
-                RawFaces((boxes / factor).astype(np.float32), conf[found, 1], (points / factor).astype(np.float32))
-            )
+            faces.append(_displayed(boxes, conf[found, 1], points, factor))
+        return faces
+
+    def scrfd_faces(
+        self, outputs: Sequence[NDArray[np.float32]], shape: tuple[int, int], factor: float, score: float
+    ) -> list[RawFaces]:
+        boxes, scores, marks = (
+            np.concatenate([outputs[level + kind] for level in (0, 3, 6)], 1) for kind in range(3)
+        )  # (n, anchors, ...)
+        cells = scrfd_cells(*shape)  # corner x, y and stride
+        faces = []
+        for distance, confidence, offset in zip(boxes, scores[..., 0], marks, strict=True):
+            found = np.flatnonzero(confidence > score)
+            corner, stride = cells[found, :2], cells[found, 2:]
+            box = np.concatenate([corner - distance[found, :2] * stride, corner + distance[found, 2:] * stride], 1)
+            points = corner[:, None] + offset[found].reshape(-1, 5, 2) * stride[:, None]
+            faces.append(_displayed(box, confidence[found], points, factor))
         return faces
 
     def nms(self, faces: RawFaces, threshold: float) -> NDArray[np.int64]:
@@ -118,6 +132,26 @@ def retinaface_anchors(height: int, width: int) -> NDArray[np.float32]:
     anchors = np.concatenate(levels).astype(np.float32)
     anchors.setflags(write=False)
     return anchors
+
+
+@functools.lru_cache(maxsize=8)
+def scrfd_cells(height: int, width: int) -> NDArray[np.float32]:
+    """Corner x, y and stride of SCRFD's cells, each twice (two anchors), for one input size. (n, 3)"""
+    levels = []
+    for stride in STRIDES:
+        y, x = np.mgrid[: math.ceil(height / stride), : math.ceil(width / stride)]
+        corners = np.repeat(np.stack([x, y], -1).reshape(-1, 2) * stride, 2, axis=0)
+        levels.append(np.column_stack([corners, np.full(len(corners), stride)]))
+    cells = np.concatenate(levels).astype(np.float32)
+    cells.setflags(write=False)
+    return cells
+
+
+def _displayed(
+    boxes: NDArray[np.floating], scores: NDArray[np.float32], points: NDArray[np.floating], factor: float
+) -> RawFaces:
+    """From network pixels to those of the displayed picture."""
+    return RawFaces((boxes / factor).astype(np.float32), scores, (points / factor).astype(np.float32))
 
 
 def _up_to_32(length: int) -> int:
