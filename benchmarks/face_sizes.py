@@ -1,5 +1,5 @@
-"""Which face sizes the detector finds: labelled faces cut out so that they fill a given share of a 16:9 frame, with and without
-the close-up pass, and shrunk to a given height in the network's pixels.
+"""Which face sizes the detector finds: labelled faces cut out so that they fill a given share of a 16:9 frame, with
+and without the close-up pass, and shrunk to a given height in the network's pixels.
 
     python benchmarks/face_sizes.py --footage data/episodes --out benchmarks/results/face_sizes.json
 """

@@ -15,13 +15,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vcn_trt.backends.base import Backend, Decoder, FrameBatch, RawFaces
 from vcn_trt.config import IngestConfig
+from vcn_trt.ingest.camera_motion import CameraMotion
 from vcn_trt.ingest.detect import FaceDetector
 from vcn_trt.ingest.detections import DetectionLog
 from vcn_trt.ingest.overlap import Clock, map_ahead, prefetch
@@ -104,7 +104,7 @@ def _follow(
     progress: Callable[[int, int], None],
 ) -> list[int]:
     """Run the whole video through; -> the frames that begin a new shot."""
-    camera: Any = None
+    camera = CameraMotion() if config.track.camera_motion == "affine" else None
     stride = config.detect.stride
     workers = config.detect.workers or len(os.sched_getaffinity(0))
 
@@ -125,13 +125,13 @@ def _follow(
                 if item.frame in cuts:
                     sampler.cut()
                     if camera:
-                        camera.reset()
+                        camera.flush()
                 moved = camera.update(item.thumbnail, item.scale) if camera and item.faces is not None else None
                 sampler.step(item.batch, item.index, item.faces, moved)
 
     ahead = prefetch(decoder, 2, clock, "decode")
     for batch, (thumbnails, found) in map_ahead(look, ahead, workers):
-        scale = decoder.video.width / thumbnails.shape[2]
+        scale = thumbnails.shape[2] / decoder.video.width
         for index, thumbnail in enumerate(thumbnails):
             frame = int(batch.frame_indices[index])
             with clock("shots"):
