@@ -11,7 +11,7 @@ import queue
 import threading
 import time
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TypeVar
@@ -38,7 +38,7 @@ class Clock:
                 self.seconds[activity] += took
 
 
-def prefetch(items: Iterable[T], depth: int, clock: Clock, activity: str) -> Iterator[T]:
+def prefetch(items: Iterable[T], depth: int, clock: Clock, activity: str) -> Generator[T, None, None]:
     """`items`, produced by a thread of their own up to `depth` ahead of the consumer."""
     ready: queue.Queue[tuple[bool, T | BaseException | None]] = queue.Queue(depth)
     stop = threading.Event()
@@ -77,7 +77,7 @@ def prefetch(items: Iterable[T], depth: int, clock: Clock, activity: str) -> Ite
         thread.join()
 
 
-def map_ahead(function: Callable[[T], R], items: Iterable[T], workers: int) -> Iterator[tuple[T, R]]:
+def map_ahead(function: Callable[[T], R], items: Iterable[T], workers: int) -> Generator[tuple[T, R], None, None]:
     """(item, function(item)) in the order of the items, with up to `workers` calls running and one waiting."""
     flight: deque[tuple[T, Future[R]]] = deque()
     with ThreadPoolExecutor(workers, thread_name_prefix="network") as pool:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
@@ -80,7 +81,7 @@ def ingest_video(
         decoder.close()
     times = sampler.seconds
     end = (times[-1] + float(1 / fps)) if times else 0.0
-    video = replace(decoder.video, frames=len(times), seconds=end)
+    video = replace(decoder.video, frames=len(times), fps=fps, seconds=end)
     return Ingested(
         video=video,
         shots=_shots(video, cuts, [*times, end]),
@@ -129,21 +130,25 @@ def _follow(
                 moved = camera.update(item.thumbnail, item.scale) if camera and item.faces is not None else None
                 sampler.step(item.batch, item.index, item.faces, moved)
 
-    ahead = prefetch(decoder, 2, clock, "decode")
-    for batch, (thumbnails, found) in map_ahead(look, ahead, workers):
-        scale = thumbnails.shape[2] / decoder.video.width
-        for index, thumbnail in enumerate(thumbnails):
-            frame = int(batch.frame_indices[index])
-            with clock("shots"):
-                cuts.update(shots.update(frame, thumbnail))
-            faces = found.get(index)
-            if frame < log.known:
-                faces = log.read(frame) if frame % stride == 0 else None
-            else:
-                log.append(frame, faces or NO_FACES)
-            waiting.append(_Waiting(frame, batch, index, faces, thumbnail, scale))
-        drain(frame - shots.delay)
-        progress(frame + 1, decoder.video.frames)
+    # Closed here, not when a traceback lets go of them: a decoder must not be closed while its thread still reads.
+    with (
+        closing(prefetch(decoder, 2, clock, "decode")) as ahead,
+        closing(map_ahead(look, ahead, workers)) as looked_at,
+    ):
+        for batch, (thumbnails, found) in looked_at:
+            scale = thumbnails.shape[2] / decoder.video.width
+            for index, thumbnail in enumerate(thumbnails):
+                frame = int(batch.frame_indices[index])
+                with clock("shots"):
+                    cuts.update(shots.update(frame, thumbnail))
+                faces = found.get(index)
+                if frame < log.known:
+                    faces = log.read(frame) if frame % stride == 0 else None
+                else:
+                    log.append(frame, faces or NO_FACES)
+                waiting.append(_Waiting(frame, batch, index, faces, thumbnail, scale))
+            drain(frame - shots.delay)
+            progress(frame + 1, decoder.video.frames)
     cuts.update(shots.finish())
     drain(np.inf)
     return sorted(cuts)
