@@ -6,6 +6,7 @@ import hashlib
 import json
 import traceback
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -36,11 +37,13 @@ def ingest(
 ) -> dict[str, Any]:
     """Decode, detect, track and sample every video, then join them. Raises VideoError where none could be read."""
     detector = FaceDetector(backend.open_network(model.path), model.manifest, backend, config.detect)
-    detections = _short_hash(model.identity, to_dict(config.detect), to_dict(config.decode))
+    detections = _short_hash(backend.identity, model.identity, to_dict(config.detect), to_dict(config.decode))
+    # Unfinished work of another config is not this one's.
+    unfinished = _short_hash(backend.identity, model.identity, to_dict(config))
     done: list[tuple[Path, Ingested]] = []
     failed: list[dict[str, str]] = []
     for number, source in enumerate(sources):
-        folder = desk.unfinished / source.fingerprint[:16]
+        folder = desk.unfinished / f"{source.fingerprint[:16]}-{unfinished}"
         folder.mkdir(exist_ok=True)
         progress = _share(desk.progress, number, len(sources))
         try:
@@ -49,7 +52,8 @@ def ingest(
                 cache = desk.keep / f"{source.fingerprint[:16]}-{detections}"
                 part = ingest_video(source.path, len(done), detector, backend, config, folder, cache, progress)
                 parts.save(part, folder)
-            done.append((folder, part))
+            # A copy of a film under another name has the same content and so the same part.
+            done.append((folder, replace(part, video=replace(part.video, path=str(source.path)))))
         except VideoError as error:
             failed.append({"path": str(source.path), "reason": str(error)})
         except (VcnError, OSError, MemoryError):
