@@ -154,7 +154,45 @@ def load(path: Path | None = None, overrides: Iterable[str] = ()) -> Config:
         if not isinstance(section, dict):
             raise UsageError(f"{keys[0]} is a value, not a section: found {item!r}")
         section[keys[-1]] = _Text(text.strip())
-    return typing.cast(Config, _build(Config, tree, ""))
+    return _check_limits(typing.cast(Config, _build(Config, tree, "")))
+
+
+LIMITS: Mapping[str, tuple[float, float]] = {
+    "seed": (0, 2**63 - 1),
+    "decode.batch": (1, 64),
+    "decode.threads": (0, 1024),
+    "shots.min_frames": (1, 10_000),
+    "detect.size": (0, 8192),
+    "detect.score": (0, 1),
+    "detect.nms": (0, 1),
+    "detect.stride": (1, 1000),
+    "detect.workers": (0, 1024),
+    "track.high": (0, 1),
+    "track.low": (0, 1),
+    "track.new": (0, 1),
+    "track.match": (0, 1),
+    "track.second_match": (0, 1),
+    "track.buffer_seconds": (0, 3600),
+    "track.min_faces": (1, 1_000_000),
+    "crops.interval_seconds": (0.001, 3600),
+    "crops.max_rejected": (0, 1),
+    "embed.batch": (1, 4096),
+    "cluster.threshold": (0, 2),
+    "cluster.k": (0, 1_000_000),
+}
+"""Least and largest value, both allowed, of what cannot be any number."""
+
+
+def _check_limits(config: Config) -> Config:
+    tree = to_dict(config)
+    for name, (low, high) in LIMITS.items():
+        section, _, key = name.rpartition(".")
+        value = (tree[section] if section else tree)[key]
+        if value is not None and not low <= value <= high:
+            raise UsageError(f"{name} must be from {low:g} to {high:g}; found {value!r}")
+    if 0 < config.detect.size < 128:
+        raise UsageError(f"detect.size must be 0 (chosen by the picture's) or at least 128; found {config.detect.size}")
+    return config
 
 
 def to_dict(config: Any) -> dict[str, Any]:
@@ -233,6 +271,8 @@ def _toml_value(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):
-        escaped = value.replace("\\", "\\\\").replace('"', '\\"')
-        return f'"{escaped}"'
+        return '"' + "".join(_TOML_ESCAPES.get(c, c) for c in value) + '"'
     return repr(value)
+
+
+_TOML_ESCAPES = {chr(c): f"\\u{c:04x}" for c in (*range(32), 127)} | {"\\": "\\\\", '"': '\\"'}
