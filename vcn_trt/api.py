@@ -13,7 +13,7 @@ from typing import Any
 from vcn_trt import backends, pipeline
 from vcn_trt.cluster import people
 from vcn_trt.config import Config, to_dict
-from vcn_trt.errors import VcnError
+from vcn_trt.errors import RunError, VcnError
 from vcn_trt.ingest import production
 from vcn_trt.run import Hook, Run, hold, read_record, silent
 from vcn_trt.sources import Source, find
@@ -66,7 +66,7 @@ def cluster(
             # A full disk must not hide the reason it gave.
             try:
                 run.finish("failed", str(error))
-            except OSError as second:
+            except VcnError as second:
                 raise error from second
             raise
         conclude(run)
@@ -90,6 +90,10 @@ def open_run(folder: str | Path) -> Answer:
     """A finished run directory. Raises RunError where it is none, or was broken off before its answer."""
     folder = Path(folder)
     record = read_record(folder)
+    if record["state"] not in ("done", "partial"):
+        raise RunError(
+            f"{folder} holds no finished run (its state is {record['state']!r}): run `vcn run` on this folder again"
+        )
     facts = {"videos": record["videos"]}
     return Answer(folder, production.load(folder, facts), people.load(folder, facts), record)
 

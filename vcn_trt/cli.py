@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import signal
 import sys
@@ -201,6 +202,9 @@ def root(version: Annotated[bool, typer.Option("--version", help="Print the vers
 def main() -> NoReturn:
     """The command line's entry: exceptions a user can meet become one message and an exit status."""
     signal.signal(signal.SIGTERM, _terminate)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a file's name need not be text of the terminal's encoding
     try:
         app(standalone_mode=True)
     except VcnError as error:

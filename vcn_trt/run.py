@@ -97,7 +97,7 @@ class Run:
         started = time.perf_counter()
         loaded = facts is not None
         if facts is None:
-            with self._writing(stage):
+            with _writing(self.folder, stage.name):
                 facts = self._compute(stage, key, stamp, inputs)
         answer = stage.load(self.folder, facts)
         self._keys[id(answer)] = answer, key
@@ -115,9 +115,9 @@ class Run:
         return self._facts(stage, key) is not None
 
     def save_record(self) -> None:
-        """Write run.json whole."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        replace_text(self.folder / "run.json", json.dumps(self.record, indent=1, ensure_ascii=False) + "\n")
+        """Write run.json whole. Raises RunError where the disk is full or not writable."""
+        with _writing(self.folder, "the record of the run"):
+            replace_text(self.folder / "run.json", json.dumps(self.record, indent=1, ensure_ascii=False) + "\n")
 
     def finish(self, state: str, error: str | None = None) -> None:
         """The exit state ("done", "partial", "failed", "interrupted") into the record."""
@@ -172,22 +172,6 @@ class Run:
             return value
         raise TypeError(f"a stage's input needs an identity; {type(value).__name__} has none")
 
-    @contextmanager
-    def _writing(self, stage: Stage[Any]) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            if error.errno == errno.ENOSPC:
-                raise RunError(
-                    f"no space left in {self.folder} during {stage.name}. What was computed is kept: free some space "
-                    "(`vcn run --dry-run` estimates how much) and run the same command again"
-                ) from error
-            if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
-                raise RunError(
-                    f"cannot write to {self.folder} ({error.strerror}): make it writable or give another --out"
-                ) from error
-            raise
-
 
 @contextmanager
 def hold(folder: Path, config: Config, sources: Sequence[Source], *, update: bool) -> Iterator[None]:
@@ -200,26 +184,41 @@ def hold(folder: Path, config: Config, sources: Sequence[Source], *, update: boo
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise RunError(f"cannot make the output folder {folder} ({error.strerror}): give another with --out") from error
-    marker = folder / "run.json"
-    if marker.exists():
-        _check_same(marker, config, sources, update)
-    elif any(f.name != ".work" for f in folder.iterdir()):
-        raise RunError(f"{folder} is not empty and holds no run.json: give a new folder with --out")
-    inside = folder / ".work"
-    try:
+    marker, inside = folder / "run.json", folder / ".work"
+    with _writing(folder, "its beginning"):
+        # A run killed at its very beginning has left its lock, but no run.json yet.
+        if marker.exists():
+            _check_same(marker, config, sources, update)
+        elif any(folder.iterdir()) and not (inside / "lock").exists():
+            raise RunError(f"{folder} is not empty and holds no run.json: give a new folder with --out")
         inside.mkdir(exist_ok=True)
         lock = (inside / "lock").open("w")
-    except OSError as error:
-        raise RunError(
-            f"cannot write to {folder} ({error.strerror}): make it writable or give another --out"
-        ) from error
     with lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             raise RunError(f"another process works in {folder}: wait for it, or give another --out") from error
-        replace_text(folder / "config.toml", to_toml(config))
+        with _writing(folder, "its beginning"):
+            replace_text(folder / "config.toml", to_toml(config))
         yield
+
+
+@contextmanager
+def _writing(folder: Path, doing: str) -> Iterator[None]:
+    """Turn what a full or forbidden disk raises into what a user can act on."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise RunError(
+                f"no space left for {error.filename or folder} during {doing}. What was computed is kept: free some "
+                "space (`vcn run --dry-run` estimates how much) and run the same command again"
+            ) from error
+        if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
+            raise RunError(
+                f"cannot write to {error.filename or folder} ({error.strerror}): make it writable or give another --out"
+            ) from error
+        raise
 
 
 def read_record(folder: Path) -> dict[str, Any]:
@@ -233,7 +232,7 @@ def read_record(folder: Path) -> dict[str, Any]:
             f"{folder} is not a run directory (it has no run.json); `vcn run VIDEO --out DIR` makes one"
         ) from error
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise RunError(f"{path} cannot be read ({error}); run `vcn run` on this folder again") from error
+        raise RunError(f"{path} cannot be read ({error}); remove it and run `vcn run` on this folder again") from error
     if schema != SCHEMA:
         raise RunError(
             f"{path} is of schema {schema!r}, this version reads {SCHEMA!r}: install the version that wrote it"
@@ -244,8 +243,13 @@ def read_record(folder: Path) -> dict[str, Any]:
 def replace_text(path: Path, text: str) -> None:
     """Write a text file whole or not at all."""
     scratch = path.with_name(path.name + ".tmp")
-    scratch.write_text(text, encoding="utf-8")
+    write_text(scratch, text)
     os.replace(scratch, path)
+
+
+def write_text(path: Path, text: str) -> None:
+    """UTF-8, whatever the names of the videos: a byte that is no UTF-8 in one becomes JSON's own escape, \\udcXX."""
+    path.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def versions() -> dict[str, str]:
@@ -300,4 +304,16 @@ def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-__all__ = ["Desk", "Hook", "Run", "Stage", "VcnError", "hold", "read_record", "replace_text", "silent", "versions"]
+__all__ = [
+    "Desk",
+    "Hook",
+    "Run",
+    "Stage",
+    "VcnError",
+    "hold",
+    "read_record",
+    "replace_text",
+    "silent",
+    "versions",
+    "write_text",
+]

@@ -16,7 +16,7 @@ from vcn_trt.config import ClusterConfig
 from vcn_trt.errors import RunError
 from vcn_trt.ingest import align
 from vcn_trt.ragged import Ragged
-from vcn_trt.run import Desk, Stage
+from vcn_trt.run import Desk, Stage, write_text
 from vcn_trt.types import UNKNOWN, Clusters, Embeddings, Faces, Merge, Tracks, TrackSet
 
 SCHEMA = "vcn-trt/clusters/1"
@@ -38,7 +38,7 @@ def cluster(desk: Desk, tracks: TrackSet, vectors: Embeddings, config: ClusterCo
     labelled = table.with_columns(cluster=people.labels)
     store.write_table(desk.folder / "tracks.parquet", [labelled], Tracks)
     answer = to_json(tracks, labelled, people)
-    (desk.folder / FILE).write_text(json.dumps(answer, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_text(desk.folder / FILE, json.dumps(answer, ensure_ascii=False) + "\n")
     desk.progress(tracks.n_tracks, tracks.n_tracks, "tracks")
     return {
         "method": config.method,

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vcn_trt.cluster.people import screen_seconds
-from vcn_trt.run import Desk, Stage
+from vcn_trt.run import Desk, Stage, write_text
 from vcn_trt.types import UNKNOWN, Clusters, TrackSet
 
 FILE = "report.html"
@@ -76,8 +76,8 @@ def report(desk: Desk, tracks: TrackSet, people: Clusters) -> dict[str, Any]:
         ],
         n_unknown=len(unknown),
     )
-    (desk.folder / FILE).write_text(html, encoding="utf-8")
-    return {"bytes": len(html.encode())}
+    write_text(desk.folder / FILE, html)
+    return {"bytes": (desk.folder / FILE).stat().st_size}
 
 
 def load(folder: Path, facts: dict[str, Any]) -> Path:
