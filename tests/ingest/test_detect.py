@@ -85,15 +85,24 @@ class RecordingNetwork:
         raise NotImplementedError
 
 
-def test_the_close_up_pass_costs_a_sixteenth_and_can_be_left_out(weights_home: Path) -> None:
-    backend, model = backends.open("cpu"), open_model("retinaface_mnet025", "detector")
+@pytest.mark.parametrize(
+    ("size", "close_up", "shapes"),
+    [
+        (1280, True, [(736, 1280), (192, 320)]),
+        (1280, False, [(736, 1280)]),
+        (640, True, [(384, 640)]),  # no face of this frame can outgrow the anchors
+    ],
+)
+def test_a_second_smaller_look_where_a_face_can_outgrow_the_anchors(
+    size: int, close_up: bool, shapes: list[tuple[int, int]]
+) -> None:
     frame = CpuFrame(av.VideoFrame(1280, 720, "yuv420p"))
     batch = FrameBatch([frame, frame], np.arange(2), np.zeros(2))
-    for close_up, shapes in ((True, [(2, 3, 384, 640), (2, 3, 96, 160)]), (False, [(2, 3, 384, 640)])):
-        network = RecordingNetwork()
-        found = FaceDetector(network, model.manifest, backend, replace(DetectConfig(), close_up=close_up))(batch)
-        assert network.shapes == shapes
-        assert [len(f.scores) for f in found] == [0, 0]
+    network = RecordingNetwork()
+    config = replace(DetectConfig(), size=size, close_up=close_up)
+    found = FaceDetector(network, load("retinaface_mnet025"), backends.open("cpu"), config)(batch)
+    assert network.shapes == [(2, 3, *shape) for shape in shapes]
+    assert [len(f.scores) for f in found] == [0, 0]
 
 
 class ShuffledNetwork(RecordingNetwork):

@@ -1,7 +1,9 @@
-"""Faces by RetinaFace (section 3.2): each frame at the working size, and once more at a quarter of it.
+"""Faces by RetinaFace (section 3.2): each frame at the working size and, where a face can outgrow the anchors in it,
+once more at a quarter of that.
 
-A face that fills the picture outgrows the largest anchor (512 pixels) or its context and is missed, so a second, far
-smaller input shows it at a size the anchors know; it costs a sixteenth of the first.
+The largest anchor is 512 pixels. In a frame whose shorter side stays below that (640x360) every face fits, measured
+up to faces larger than the frame; in a larger one a close-up is missed or found in parts, so a second, far smaller
+input shows it at a size the anchors know. It costs a sixteenth of the first.
 """
 
 from __future__ import annotations
@@ -44,10 +46,10 @@ class FaceDetector:
 
     def __call__(self, batch: FrameBatch) -> list[RawFaces]:
         """The faces of each frame above `config.score`, best first, in pixels of the displayed picture."""
-        faces, factor = self._look(batch, self._config.size or working_size(batch))
-        if self._config.close_up:
-            size = (self._config.size or working_size(batch)) // CLOSE_UP_SHRINK
-            small, _ = self._look(batch, size)
+        size = self._config.size or working_size(batch)
+        faces, factor = self._look(batch, size)
+        if self._config.close_up and min(batch.pixels[0].width, batch.pixels[0].height) * factor > OUTGROWN:
+            small, _ = self._look(batch, size // CLOSE_UP_SHRINK)
             faces = [_join(f, s, OUTGROWN / factor, self._config.nms) for f, s in zip(faces, small, strict=True)]
         return [take(f, self._ops.nms(f, self._config.nms)) for f in faces]
 
