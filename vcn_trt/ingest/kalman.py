@@ -57,7 +57,8 @@ def predict(filters: Array, steps: int = 1) -> Array:
     for _ in range(steps):
         noise = _PROCESS * np.square(filters[0, 1])  # (2, 1, n, 2)
         filters = _STEP.dot(filters.reshape(5, -1)).reshape(filters.shape)
-        filters[2::2] += noise
+        variances = filters[2::2]
+        variances += noise
         _clamp(filters)
     return filters
 
@@ -69,7 +70,8 @@ def update(filters: Array, measured: Array) -> Array:
     gain: Array = filters.take(_GAIN, axis=0)
     gain /= filters[2] + _measurement_noise(filters)
     part: Array = filters.take(_PART, axis=0)
-    part[:2] -= measured
+    innovation = part[:2]
+    innovation -= measured
     return filters - gain * part
 
 

@@ -82,13 +82,17 @@ class Tracker:
         face that begins a track has that track's id at once; `finished` tells later whether it was ever confirmed.
         Raises ValueError for other shapes, for boxes that are not finite or have no area, and for frames out of order.
         """
-        corners, score = _checked(np.asarray(boxes, np.float64), np.asarray(scores, np.float64))
+        box, score = np.asarray(boxes, np.float64), np.asarray(scores, np.float64)
+        if box.shape != (*score.shape, 4) or score.ndim != 1:
+            raise ValueError(f"expected boxes (n, 4) and scores (n,); found {box.shape} and {score.shape}")
+        corners = box.reshape(-1, 2, 2).transpose(1, 0, 2)  # (2, n, 2)
+        measured = kalman.measurement(corners)
+        _check(measured[1], score)
         if frame <= self._frame:
             raise ValueError(f"frames must rise: frame {frame} came after frame {self._frame}")
         self._advance(frame, transform)
 
         config = self._config
-        measured = kalman.measurement(corners)
         overlap = iou(kalman.corners(self._filters), corners)  # (n_tracks, n)
         if self._gate is not None:
             overlap *= kalman.distance(self._filters, measured) <= self._gate
@@ -119,7 +123,7 @@ class Tracker:
             seen = face[which]
             ids[seen] = self._id[which]
             self._seen[which] = frame
-            self._filters[:, :, which] = kalman.update(self._filters[:, :, which], measured[:, seen])
+            self._filters[:, :, which] = kalman.update(self._filters[:, :, which], measured.take(seen, axis=1))
         if some_lost:
             self._filters[1, 1, ~self._tracked] = 0.0  # a lost track keeps its size
             # A tentative track ends without a second face, a lost one when no later frame could be within its buffer.
@@ -264,14 +268,10 @@ def _assign(
     return len(r)
 
 
-def _checked(boxes: NDArray[np.float64], score: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    if boxes.shape != (*score.shape, 4) or score.ndim != 1:
-        raise ValueError(f"expected boxes (n, 4) and scores (n,); found {boxes.shape} and {score.shape}")
-    corners = boxes.reshape(-1, 2, 2).transpose(1, 0, 2)  # (2, n, 2)
-    size = corners[1] - corners[0]
+def _check(size: NDArray[np.float64], score: NDArray[np.float64]) -> None:
     # A NaN fails every comparison; an infinite corner or score makes the product infinite or NaN.
     if np.count_nonzero(size > 0) < size.size or not all(map(math.isfinite, score.dot(size).tolist())):
         raise ValueError(
-            f"boxes must be finite with x1 < x2 and y1 < y2, scores finite; found {boxes.tolist()}, {score.tolist()}"
+            "boxes must be finite with x1 < x2 and y1 < y2, and scores finite; found widths and heights "
+            f"{size.tolist()} with scores {score.tolist()}"
         )
-    return corners, score
