@@ -103,7 +103,7 @@ def load(folder: Path, facts: dict[str, Any]) -> TrackSet:
 
 INGEST = Stage(
     name="ingest",
-    version=1,
+    version=2,
     files=("shots.parquet", "faces.parquet", "crops.parquet", "crops.npy", TRACKS_FILE),
     compute=ingest,
     load=load,

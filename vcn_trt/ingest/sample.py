@@ -26,6 +26,9 @@ from vcn_trt.types import Table, column
 
 CROP_BYTES = align.CROP_SIZE * align.CROP_SIZE * 3
 
+ROUNDING = 1e-6
+"""Seconds by which a frame may come before its crop is due: 5/24 + 0.5 + 0.5 is a little more than 29/24."""
+
 FACE_ROW = np.dtype(
     [
         ("frame", "i8"),
@@ -116,7 +119,7 @@ class Sampler:
             row["box"], row["score"], row["landmarks"] = faces.boxes[face], faces.scores[face], faces.landmarks[face]
             track.rows.append(row)
             track.frontalness.append(float(frontal[k]))
-            if seconds >= track.due:
+            if seconds >= track.due - ROUNDING:
                 due.append(k)
                 track.crop_rows.append(self._crop_rows + len(due) - 1)
                 track.crop_faces.append(len(track.rows) - 1)
@@ -151,9 +154,8 @@ class Sampler:
         interval = self._config.interval_seconds
         if due == -math.inf:
             return seconds + interval
-        # On the grid of the first crop: a late one does not shift those after it. The slack absorbs a rounded time
-        # base.
-        return due + interval * max(1, math.floor((seconds - due) / interval + 1e-6) + 1)
+        # On the grid of the first crop: a late one does not shift those after it.
+        return due + interval * max(1, math.floor((seconds - due + ROUNDING) / interval) + 1)
 
     def _retire(self, ended: Iterable[FinishedTrack]) -> None:
         for track_id, confirmed in ended:
