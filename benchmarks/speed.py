@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from vcn_trt import backends, config, labels
 from vcn_trt.backends.base import FrameBatch
 from vcn_trt.ingest import production
-from vcn_trt.ingest.detect import CLOSE_UP_SHRINK, working_size
+from vcn_trt.ingest.detect import CLOSE_UP_SHRINK, OUTGROWN, working_size
 from vcn_trt.matching import match_tracks
 from vcn_trt.run import read_record
 from vcn_trt.types import Faces
@@ -72,7 +72,9 @@ def main() -> None:
             print(f"turn {turn + 1} of {given.repeats}, {name}: {fps:.1f} frames a second", flush=True)
 
     ratios = {name: spread(ratio(runs[OURS], runs[name])) for name in (AS_IT_IS, SAME_SIZE)}
-    sides = [size, size // CLOSE_UP_SHRINK] if chosen.detect.close_up else [size]
+    picture = batch.pixels[0]
+    height = size * min(picture.width, picture.height) / max(picture.width, picture.height)
+    sides = [size, size // CLOSE_UP_SHRINK] if chosen.detect.close_up and height > OUTGROWN else [size]
     floor = network_floor(backend, model, batch, sides, chosen.detect.stride, runs[OURS])
     results = {
         "video": {"name": given.video.name, "frames": runs[OURS][0]["frames"], "working_size": size},
