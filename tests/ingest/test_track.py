@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from vcn_trt import boxes
 from vcn_trt.config import TrackConfig
+from vcn_trt.ingest import kalman, track
 from vcn_trt.ingest.track import GATE, FinishedTrack, Tracker, interpolate
 
 FPS = 10.0  # the default buffer of one second: ten frames
@@ -198,6 +200,14 @@ def test_frames_must_rise() -> None:
 def test_a_frame_rate_must_be_positive(fps: float) -> None:
     with pytest.raises(ValueError, match="fps"):
         Tracker(TrackConfig(), fps)
+
+
+def test_the_overlap_is_that_of_boxes() -> None:
+    rng = np.random.default_rng(2)
+    a, b = (
+        np.hstack([low, low + rng.uniform(1, 80, low.shape)]) for low in (rng.uniform(0, 90, (n, 2)) for n in (7, 5))
+    )
+    np.testing.assert_allclose(track.iou(kalman.measurement(a), kalman.measurement(b)), boxes.iou(a, b), atol=1e-12)
 
 
 def landmarks(x: float) -> NDArray[np.float32]:

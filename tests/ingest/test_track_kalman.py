@@ -109,11 +109,9 @@ def test_a_rolling_camera_keeps_the_papers_state_and_variances() -> None:
     assert abs(reference.P[0, 1]) < 0.05 * np.sqrt(reference.P[0, 0] * reference.P[1, 1])  # what is left out
 
 
-def test_boxes_and_measurements_are_inverse_by_hand() -> None:
-    corners = np.array([[[10.0, 20.0]], [[30.0, 60.0]]])
-    measured = kalman.measurement(corners)
-    assert measured.tolist() == [[[20.0, 40.0]], [[20.0, 40.0]]]
-    assert kalman.corners(kalman.initiate(measured)).tolist() == corners.tolist()
+def test_a_box_is_measured_by_centre_and_size() -> None:
+    measured = kalman.measurement(np.array([[10.0, 20.0, 30.0, 60.0], [0.0, 0.0, 1.0, 2.0]]))
+    assert measured.tolist() == [[[20.0, 40.0], [0.5, 1.0]], [[20.0, 40.0], [1.0, 2.0]]]
 
 
 def test_a_shrinking_box_never_turns_inside_out() -> None:

@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from trackers import BoTSORTTracker
 
+from vcn_trt.boxes import iou
 from vcn_trt.config import TrackConfig
-from vcn_trt.ingest.track import DUPLICATE_OVERLAP, Tracker, iou
+from vcn_trt.ingest.track import DUPLICATE_OVERLAP, Tracker
 
 Frame = tuple[NDArray[np.float32], NDArray[np.float32]]
 
@@ -55,10 +56,7 @@ class AmendedTracker(BoTSORTTracker):
         tracked = [t for t in self.tracks if t.time_since_update == 0]
         lost = [t for t in self.tracks if t.time_since_update > 0]
         if "duplicates" in self.amendments and tracked and lost:
-            a, b = (
-                np.array([t.get_state_bbox() for t in ts]).reshape(-1, 2, 2).transpose(1, 0, 2)
-                for ts in (tracked, lost)
-            )
+            a, b = (np.array([t.get_state_bbox() for t in ts]) for ts in (tracked, lost))
             ended = set()
             for i, j in np.argwhere(iou(a, b) > DUPLICATE_OVERLAP):
                 longer = tracked[i].age > lost[j].age - lost[j].time_since_update

@@ -5,7 +5,7 @@ the four numbers of a box (centre x, y, width, height) with its velocity is a fi
 three numbers: all tracks are stepped together by a dozen array operations, and no matrix is inverted.
 
 `filters` is (5, 2, n, 2) float64: value, velocity, variance, covariance with the velocity, velocity variance; centre or
-size; the track; x or y. Boxes are (2, n, 2): low and high corner, or centre and size. Pixels and frames throughout.
+size; the track; x or y. Pixels and frames throughout.
 """
 
 from __future__ import annotations
@@ -28,20 +28,12 @@ _MEASUREMENT = MEASUREMENT**2
 _GAIN, _PART = np.array([2, 3, 2, 2, 3]), np.array([0, 0, 2, 3, 3])
 _START = np.array([(2 * POSITION) ** 2, (10 * VELOCITY) ** 2]).reshape(2, 1, 1, 1)
 _TO_MEASUREMENT = np.array([[0.5, 0.5], [-1.0, 1.0]])
-_TO_CORNERS = np.array([[1.0, -0.5], [1.0, 0.5]])
 
 
-def measurement(corners: Array) -> Array:
-    """Low and high corners as centres and sizes. (2, n, 2) both"""
-    measured: Array = _TO_MEASUREMENT.dot(corners.reshape(2, -1))
-    return measured.reshape(corners.shape)
-
-
-def corners(filters: Array) -> Array:
-    """The low and high corners that the filters hold. (2, n, 2)"""
-    value = filters[0]
-    found: Array = _TO_CORNERS.dot(value.reshape(2, -1))
-    return found.reshape(value.shape)
+def measurement(boxes: Array) -> Array:
+    """xyxy boxes (n, 4) as centres and sizes. (2, n, 2)"""
+    measured: Array = _TO_MEASUREMENT.dot(boxes.reshape(-1, 2, 2).transpose(1, 0, 2).reshape(2, -1))
+    return measured.reshape(2, -1, 2)
 
 
 def initiate(measured: Array) -> Array:
