@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from vcn_trt.config import CropsConfig
+from vcn_trt.config import CropsConfig, TrackConfig
 from vcn_trt.ingest.quality import rejections, track_status
 
 CONFIG = CropsConfig(min_side=20, min_sharpness=10, max_rejected=0.5)
@@ -49,10 +49,18 @@ def test_no_crops_have_no_reasons() -> None:
     ],
 )
 def test_a_track_is_unknown_when_too_short_or_mostly_rejected(n_faces: int, reasons: list[str], status: str) -> None:
-    assert track_status(n_faces, np.array(reasons, "U8"), 3, CONFIG) == status
+    assert track_status(np.ones(n_faces), np.array(reasons, "U8"), TrackConfig(), CONFIG) == status
 
 
 def test_a_track_without_one_kept_crop_is_never_good_however_generous_the_config() -> None:
     generous = CropsConfig(max_rejected=1.0)
-    assert track_status(9, np.array(["blur", "size"]), 3, generous) == "crops"
-    assert track_status(9, np.array(["blur", ""]), 3, generous) == "ok"
+    assert track_status(np.ones(9), np.array(["blur", "size"]), TrackConfig(), generous) == "crops"
+    assert track_status(np.ones(9), np.array(["blur", ""]), TrackConfig(), generous) == "ok"
+
+
+@pytest.mark.parametrize(
+    ("scores", "status"),
+    [([0.9, 0.45, 0.4, 0.3], "quality"), ([0.9, 0.55, 0.4, 0.5], "ok"), ([0.4, 0.4], "short")],
+)
+def test_a_track_that_is_mostly_taken_for_no_face_is_unknown(scores: list[float], status: str) -> None:
+    assert track_status(np.array(scores), np.array([""]), TrackConfig(), CONFIG) == status

@@ -36,7 +36,7 @@ def sample(
 ) -> Sampled:
     """Through the sampler frame by frame; None: the detector did not look."""
     ops = fakes.FakeOps()
-    sampler = Sampler(Tracker(TrackConfig(), fps), ops, config or CropsConfig(), 3, folder)
+    sampler = Sampler(Tracker(TrackConfig(), fps), ops, config or CropsConfig(), TrackConfig(), folder)
     scripted = film([f or () for f in frames], times=times)
     for i, (frame, seconds) in enumerate(zip(scripted.frames, scripted.seconds(), strict=True)):
         batch = FrameBatch([frame], np.array([i]), np.array([seconds]))

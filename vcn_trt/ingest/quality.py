@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from vcn_trt.config import CropsConfig
+from vcn_trt.config import CropsConfig, TrackConfig
 
 
 def rejections(boxes: NDArray[np.floating], sharpness: NDArray[np.floating], config: CropsConfig) -> NDArray[np.str_]:
@@ -18,9 +18,12 @@ def rejections(boxes: NDArray[np.floating], sharpness: NDArray[np.floating], con
     return reason
 
 
-def track_status(n_faces: int, reasons: NDArray[np.str_], min_faces: int, config: CropsConfig) -> str:
-    """ "short", "crops" (most of its samples were rejected, or all) or "ok"."""
-    if n_faces < min_faces:
+def track_status(scores: NDArray[np.floating], reasons: NDArray[np.str_], track: TrackConfig, crops: CropsConfig) -> str:
+    """What a track is good for, by its seen faces' scores (n_faces,) and its samples' rejections: "short", "quality" (in
+    half of its frames or more the detector took it for no face), "crops" (most samples rejected, or all), or "ok"."""
+    if len(scores) < track.min_faces:
         return "short"
+    if np.median(scores) < track.sure:
+        return "quality"
     rejected = float((reasons != "").mean()) if len(reasons) else 1.0
-    return "crops" if rejected > config.max_rejected or rejected == 1.0 else "ok"
+    return "crops" if rejected > crops.max_rejected or rejected == 1.0 else "ok"

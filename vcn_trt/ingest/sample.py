@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vcn_trt.backends.base import FrameBatch, Ops, RawFaces
-from vcn_trt.config import CropsConfig
+from vcn_trt.config import CropsConfig, TrackConfig
 from vcn_trt.ingest import align
 from vcn_trt.ingest.quality import rejections, track_status
 from vcn_trt.ingest.track import FinishedTrack, Tracker, interpolate
@@ -81,8 +81,8 @@ class _LiveTrack:
 class Sampler:
     """Follows the tracker through one video and keeps what is worth keeping, in `folder`."""
 
-    def __init__(self, tracker: Tracker, ops: Ops, config: CropsConfig, min_faces: int, folder: Path) -> None:
-        self._tracker, self._ops, self._config, self._min_faces = tracker, ops, config, min_faces
+    def __init__(self, tracker: Tracker, ops: Ops, config: CropsConfig, track: TrackConfig, folder: Path) -> None:
+        self._tracker, self._ops, self._config, self._track_config = tracker, ops, config, track
         self._live: dict[int, _LiveTrack] = {}
         self._shot = 0
         self._looked_at = 0  # frames of this shot
@@ -184,7 +184,7 @@ class Sampler:
                 n_faces=np.array([len(rows)]),
                 n_crops=np.array([len(picks)]),
                 representative_frame=seen["frame"][picks[[frontal.argmax()]]],
-                status=np.array([track_status(len(seen), reasons, self._min_faces, self._config)]),
+                status=np.array([track_status(seen["score"], reasons, self._track_config, self._config)]),
             )
         )
         self._crop_tables.append(

@@ -70,7 +70,7 @@ def ingest_video(
     try:
         fps = decoder.video.fps if decoder.video.fps > 0 else FALLBACK_FPS
         shots = ShotFinder(config.shots, fps)
-        sampler = Sampler(Tracker(config.track, float(fps)), backend.ops, config.crops, config.track.min_faces, folder)
+        sampler = Sampler(Tracker(config.track, float(fps)), backend.ops, config.crops, config.track, folder)
         try:
             cuts = _follow(decoder, detector, shots, sampler, backend, config, DetectionLog(cache), clock, progress)
             with clock("track and sample"):
