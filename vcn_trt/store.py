@@ -164,7 +164,7 @@ def _to_arrow(part: Table) -> pa.Table:
     for f in fields(part):
         values = getattr(part, f.name)
         if f.name in WIDE:
-            arrays += [pa.array(np.ascontiguousarray(c)) for c in values.reshape(len(values), -1).T]
+            arrays += [pa.array(np.ascontiguousarray(c)) for c in values.reshape(-1, len(WIDE[f.name])).T]
         elif values.dtype.kind == "U":
             arrays.append(pa.array(values.tolist(), pa.string()))
         else:
