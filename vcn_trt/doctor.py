@@ -16,6 +16,7 @@ from typing import Any, Literal
 from vcn_trt import assets
 from vcn_trt.config import Config
 from vcn_trt.errors import ModelError, VcnError
+from vcn_trt.ingest.overlap import cores
 from vcn_trt.zoo import fetch, manifest
 
 MODULES = {
@@ -83,9 +84,10 @@ def _packages() -> list[Finding]:
 
 
 def _machine() -> Finding:
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / GIB
-    return Finding("Machine", "ok", f"{platform.system()} {platform.machine()}, {cores} cores, {memory:.0f} GiB memory")
+    return Finding(
+        "Machine", "ok", f"{platform.system()} {platform.machine()}, {cores()} cores, {memory:.0f} GiB memory"
+    )
 
 
 def _weights() -> list[Finding]:

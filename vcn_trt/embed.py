@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ import numpy as np
 from vcn_trt import store
 from vcn_trt.backends.base import Backend
 from vcn_trt.config import EmbedConfig
-from vcn_trt.ingest.overlap import map_ahead
+from vcn_trt.ingest.overlap import cores, map_ahead
 from vcn_trt.run import Desk, Stage
 from vcn_trt.types import Embeddings, TrackSet
 from vcn_trt.zoo.base import prepare
@@ -34,7 +33,7 @@ def embed(desk: Desk, tracks: TrackSet, model: Model, backend: Backend, config: 
         return backend.ops.to_numpy(network({"input": prepare(tracks.images[rows], manifest)})["embedding"])
 
     done = 0
-    for rows, found in map_ahead(look, batches, len(os.sched_getaffinity(0))):
+    for rows, found in map_ahead(look, batches, cores()):
         vectors[rows] = found
         done += len(rows)
         desk.progress(done, len(kept), "crops")

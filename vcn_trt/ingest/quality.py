@@ -21,8 +21,8 @@ def rejections(boxes: NDArray[np.floating], sharpness: NDArray[np.floating], con
 def track_status(
     scores: NDArray[np.floating], reasons: NDArray[np.str_], track: TrackConfig, crops: CropsConfig
 ) -> str:
-    """What a track is good for, by its seen faces' scores (n_faces,) and its samples' rejections: "short", "quality" (in
-    half of its frames or more the detector took it for no face), "crops" (most samples, or all, rejected) or "ok"."""
+    """What a track is good for, by its seen faces' scores (n_faces,) and its samples' rejections: "short", "quality"
+    (in half of its frames or more the detector took it for no face), "crops" (most samples, or all, rejected), "ok"."""
     if len(scores) < track.min_faces:
         return "short"
     if np.median(scores) < track.sure:

@@ -9,7 +9,6 @@ detector.
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Callable
 from contextlib import closing
@@ -25,7 +24,7 @@ from vcn_trt.config import IngestConfig
 from vcn_trt.ingest.camera_motion import CameraMotion
 from vcn_trt.ingest.detect import FaceDetector
 from vcn_trt.ingest.detections import DetectionLog
-from vcn_trt.ingest.overlap import Clock, map_ahead, prefetch
+from vcn_trt.ingest.overlap import Clock, cores, map_ahead, prefetch
 from vcn_trt.ingest.sample import SampledCrops, SampledTracks, Sampler
 from vcn_trt.ingest.shots import THUMBNAIL_WIDTH, ShotFinder
 from vcn_trt.ingest.track import Tracker
@@ -107,7 +106,7 @@ def _follow(
     """Run the whole video through; -> the frames that begin a new shot."""
     camera = CameraMotion() if config.track.camera_motion == "affine" else None
     stride = config.detect.stride
-    workers = config.detect.workers or len(os.sched_getaffinity(0))
+    workers = config.detect.workers or cores()
 
     def look(batch: FrameBatch) -> tuple[NDArray[np.uint8], dict[int, RawFaces]]:
         with clock("detect"):
