@@ -26,10 +26,9 @@ DUPLICATE_OVERLAP = 0.85
 
 
 GATE = 18.47
-"""The 99.9 % quantile of chi-square with four degrees of freedom. On the four labelled episodes with ContentDetector's
-cuts (one is missed, in two of them) it takes the tracks that mix two people from 2 to 0, and from 17 to 6 with no cuts
-told at all; it costs 3 tracks beside 254 and 0.03 % of one episode's coverage. At a stride of 6 it changes nothing."""
-
+"""The 99.9 % quantile of chi-square with four degrees of freedom. On the four labelled episodes with no cuts told at
+all it takes the tracks that mix two people from 17 to 5; with the cuts told (none mixes, either way) it costs 2 tracks
+beside 256 and no coverage (benchmarks/results/tracker.json). With a stride expectations are vaguer: it helps less."""
 
 _SIGNED = np.array([[-1.0, 0.5], [1.0, 0.5]])
 """Centre and size to low corner, negated, and high corner: of either the nearer one is then the smaller."""
@@ -120,7 +119,10 @@ class Tracker:
         ids = np.empty(len(score), np.int64)
         ids.fill(-1)
         some_lost = given < len(face)
-        self._tracked = face >= 0
+        if some_lost:
+            self._tracked = face >= 0
+        else:
+            self._tracked.fill(True)
         if given:
             which = self._tracked.nonzero()[0] if some_lost else slice(None)
             seen = face[which]
@@ -181,13 +183,12 @@ class Tracker:
         self._confirmed, self._tracked = self._confirmed[keep], self._tracked[keep]
 
     def _end_duplicates(self) -> None:
-        lost = (~self._tracked).nonzero()[0]
-        if not len(lost):
+        pairs = iou(self._filters[0], self._filters[0]) > DUPLICATE_OVERLAP
+        pairs &= self._tracked[:, None]
+        pairs &= ~self._tracked
+        a, b = pairs.nonzero()  # a tracked, b lost
+        if not len(a):
             return
-        tracked = self._tracked.nonzero()[0]
-        boxes = self._filters[0]
-        a, b = (iou(boxes[:, tracked], boxes[:, lost]) > DUPLICATE_OVERLAP).nonzero()
-        a, b = tracked[a], lost[b]
         lived = self._seen - self._born
         which = np.zeros(len(self._id), np.bool_)
         which[np.where(lived[a] > lived[b], b, a)] = True
@@ -259,7 +260,8 @@ def _assign(
     while assigning, as in the authors' code: where it is struck out only afterwards, it may have broken a good pair.
     """
     pairs = similarity >= least
-    pairs &= rows[:, None]
+    if np.count_nonzero(rows) < len(rows):
+        pairs &= rows[:, None]
     pairs &= columns
     r, c = pairs.nonzero()
     # Faces seldom overlap: nearly always nobody competes, and every pair stands.
@@ -274,9 +276,10 @@ def _assign(
 
 
 def _check(size: NDArray[np.float64], score: NDArray[np.float64]) -> None:
-    # A NaN fails every comparison; an infinite corner or score makes the product infinite or NaN.
-    if np.count_nonzero(size > 0) < size.size or not all(map(math.isfinite, score.dot(size).tolist())):
+    # Lists: for a frame's few faces the reductions of NumPy cost three times as much.
+    sides, scores = size.ravel().tolist(), score.tolist()
+    if not math.isfinite(sum(sides) + sum(scores)) or min(sides, default=1) <= 0:
         raise ValueError(
             "boxes must be finite with x1 < x2 and y1 < y2, and scores finite; found widths and heights "
-            f"{size.tolist()} with scores {score.tolist()}"
+            f"{size.tolist()} with scores {scores}"
         )
