@@ -16,7 +16,7 @@ from typing import Any, Literal
 from vcn_trt import assets
 from vcn_trt.config import Config
 from vcn_trt.errors import ModelError, VcnError
-from vcn_trt.ingest.overlap import cores
+from vcn_trt.overlap import cores
 from vcn_trt.zoo import fetch, manifest
 
 MODULES = {

@@ -10,7 +10,7 @@ import numpy as np
 from vcn_trt import store
 from vcn_trt.backends.base import Backend
 from vcn_trt.config import EmbedConfig
-from vcn_trt.ingest.overlap import cores, map_ahead
+from vcn_trt.overlap import cores, map_ahead
 from vcn_trt.run import Desk, Stage
 from vcn_trt.types import Embeddings, TrackSet
 from vcn_trt.zoo.base import prepare

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from vcn_trt.errors import RunError
-from vcn_trt.types import Crops, Embeddings, Faces, Shots, Table, Tracks, TrackSet, Video
+from vcn_trt.types import CROP_SIZE, Crops, Embeddings, Faces, Shots, Table, Tracks, TrackSet, Video
 
 BOX_COLUMNS = ("x1", "y1", "x2", "y2")
 LANDMARK_COLUMNS = tuple(
@@ -27,7 +27,7 @@ LANDMARK_COLUMNS = tuple(
 WIDE = {"box": BOX_COLUMNS, "landmarks": LANDMARK_COLUMNS}
 """Columns of a `Table` that are several in Parquet."""
 
-CROP_SHAPE = (112, 112, 3)
+CROP_SHAPE = (CROP_SIZE, CROP_SIZE, 3)
 
 AnyTable = TypeVar("AnyTable", bound=Table)
 

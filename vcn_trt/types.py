@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 
 from vcn_trt.ragged import Ragged
 
+CROP_SIZE = 112
+"""Side of a face crop in pixels."""
+
 UNKNOWN = -1
 """The cluster of a track that stands for no person (the paper's Eq. 1)."""
 

@@ -24,10 +24,10 @@ from vcn_trt.config import IngestConfig
 from vcn_trt.ingest.camera_motion import CameraMotion
 from vcn_trt.ingest.detect import FaceDetector
 from vcn_trt.ingest.detections import DetectionLog
-from vcn_trt.ingest.overlap import Clock, cores, map_ahead, prefetch
 from vcn_trt.ingest.sample import SampledCrops, SampledTracks, Sampler
 from vcn_trt.ingest.shots import THUMBNAIL_WIDTH, ShotFinder
 from vcn_trt.ingest.track import Tracker
+from vcn_trt.overlap import Clock, cores, map_ahead, prefetch
 from vcn_trt.types import Shots, Video
 
 FALLBACK_FPS = Fraction(25)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from vcn_trt.backends.base import FrameBatch, RawFaces
 from vcn_trt.backends.cpu.frame import CpuFrame
 from vcn_trt.boxes import iou
-from vcn_trt.ingest.align import CROP_SIZE
+from vcn_trt.types import CROP_SIZE
 
 STRIDES = (8, 16, 32)
 ANCHOR_SIDES = ((16, 32), (64, 128), (256, 512))

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import pytest
 
-from vcn_trt.ingest.overlap import Clock, map_ahead, prefetch
+from vcn_trt.overlap import Clock, map_ahead, prefetch
 
 T = TypeVar("T")
 
