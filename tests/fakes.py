@@ -17,8 +17,8 @@ from vcn_trt.backends.base import Backend, DecodeReport, FrameBatch, RawFaces
 from vcn_trt.boxes import iou
 from vcn_trt.config import DecodeConfig
 from vcn_trt.errors import VideoError
-from vcn_trt.ingest.align import CROP_SIZE, TEMPLATE
-from vcn_trt.types import Video
+from vcn_trt.ingest.align import TEMPLATE
+from vcn_trt.types import CROP_SIZE, Video
 
 WIDTH, HEIGHT = 320, 180
 MAX_FACES = 4

@@ -12,12 +12,13 @@ from vcn_trt import backends
 from vcn_trt.config import Config
 from vcn_trt.errors import ModelError, VideoError
 from vcn_trt.sources import Source
+from vcn_trt.types import CROP_SIZE
 from vcn_trt.zoo import fetch, manifest
 
 CROPS_A_SECOND = 4
 """Two people on screen, each sampled twice a second: what the labelled films have on average, rounded up."""
 
-CROP_BYTES = 112 * 112 * 3
+CROP_BYTES = CROP_SIZE * CROP_SIZE * 3
 
 
 @dataclass(frozen=True)

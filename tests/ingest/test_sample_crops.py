@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from vcn_trt.backends.base import FrameBatch, RawFaces
 from vcn_trt.config import CropsConfig, TrackConfig
-from vcn_trt.ingest.align import CROP_SIZE
 from vcn_trt.ingest.sample import FACE_ROW, SampledCrops, SampledTracks, Sampler
 from vcn_trt.ingest.track import Tracker
+from vcn_trt.types import CROP_SIZE
 
 
 class Sampled(NamedTuple):

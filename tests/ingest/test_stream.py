@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 
 from vcn_trt.config import Config, IngestConfig
 from vcn_trt.errors import VideoError
-from vcn_trt.ingest.align import CROP_SIZE
 from vcn_trt.ingest.sample import FACE_ROW
 from vcn_trt.ingest.stream import Ingested, ingest_video
+from vcn_trt.types import CROP_SIZE
 
 CONFIG = Config().ingest
 

@@ -22,9 +22,7 @@ from vcn_trt.config import CropsConfig, TrackConfig
 from vcn_trt.ingest import align
 from vcn_trt.ingest.quality import rejections, track_status
 from vcn_trt.ingest.track import FinishedTrack, Tracker, interpolate
-from vcn_trt.types import CROP_SIZE, Table, column
-
-CROP_BYTES = CROP_SIZE * CROP_SIZE * 3
+from vcn_trt.types import Table, column
 
 ROUNDING = 1e-6
 """Seconds by which a frame may come before its crop is due: 5/24 + 0.5 + 0.5 is a little more than 29/24."""
