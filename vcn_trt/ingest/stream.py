@@ -26,7 +26,7 @@ from vcn_trt.ingest.detect import FaceDetector
 from vcn_trt.ingest.detections import DetectionLog
 from vcn_trt.ingest.sample import SampledCrops, SampledTracks, Sampler
 from vcn_trt.ingest.shots import THUMBNAIL_WIDTH, ShotFinder
-from vcn_trt.ingest.track import Tracker
+from vcn_trt.ingest.track import GATE, Tracker
 from vcn_trt.overlap import Clock, cores, map_ahead, prefetch
 from vcn_trt.types import Shots, Video
 
@@ -69,7 +69,8 @@ def ingest_video(
     try:
         fps = decoder.video.fps if decoder.video.fps > 0 else FALLBACK_FPS
         shots = ShotFinder(config.shots, fps)
-        sampler = Sampler(Tracker(config.track, float(fps)), backend.ops, config.crops, config.track, folder)
+        tracker = Tracker(config.track, float(fps), GATE if config.track.gate else None)
+        sampler = Sampler(tracker, backend.ops, config.crops, config.track, folder)
         try:
             cuts = _follow(decoder, detector, shots, sampler, backend, config, DetectionLog(cache), clock, progress)
             with clock("track and sample"):
