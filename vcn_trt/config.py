@@ -61,7 +61,8 @@ class TrackConfig:
     largest distance (1 - IoU x score) of the first, `second_match` of the second. A lost track waits `buffer_seconds`.
     gate: no face beyond the 99.9 % ellipse of a track's expectation continues it: with no cuts told at all,
     tracks that mix two people on the four labelled films fall from 17 to 5, and with them it costs 2 tracks in 256.
-    camera_motion: "affine" compensates by sparse optical flow (5 ms a frame; no gain on the labelled films). min_faces: shorter tracks are Unknown ("short").
+    camera_motion: "affine" compensates by sparse optical flow (5 ms a frame; no gain on the labelled films).
+    min_faces: shorter tracks are Unknown ("short").
     sure: tracks whose faces have a lower median score are too ("quality"): no labelled track of the four films has less
     than 0.60, and seven tracks of things that are no face have less than 0.5."""
 
