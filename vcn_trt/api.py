@@ -10,11 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vcn_trt import backends, pipeline
+from vcn_trt import backends, pipeline, store
 from vcn_trt.cluster import people
 from vcn_trt.config import Config, to_dict
 from vcn_trt.errors import RunError, VcnError
-from vcn_trt.ingest import production
 from vcn_trt.run import Hook, Run, hold, read_record, silent
 from vcn_trt.sources import Source, find
 from vcn_trt.types import Clusters, TrackSet
@@ -94,8 +93,9 @@ def open_run(folder: str | Path) -> Answer:
         raise RunError(
             f"{folder} holds no finished run (its state is {record['state']!r}): run `vcn run` on this folder again"
         )
-    facts = {"videos": record["videos"]}
-    return Answer(folder, production.load(folder, facts), people.load(folder, facts), record)
+    videos = [store.video_from_json(v) for v in record["videos"]]
+    tracks = store.read_track_set(folder, "tracks.parquet", videos)
+    return Answer(folder, tracks, people.load(folder, {}), record)
 
 
 def default_folder(sources: Sequence[Source], config: Config) -> Path:

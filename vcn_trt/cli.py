@@ -210,9 +210,10 @@ def main() -> NoReturn:
     except VcnError as error:
         ERR.print(f"vcn: {error}", markup=False)
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        ERR.print("vcn: interrupted; the same command goes on where this one stood", markup=False)
-        sys.exit(INTERRUPTED)
+    except SystemExit as ended:
+        if ended.code == INTERRUPTED:  # Typer's answer to Ctrl-C
+            _say("vcn: interrupted; the same command goes on where this one stood")
+        raise
     except BrokenPipeError:
         sys.stderr.close()  # the reader of our output has gone: `vcn ... | head`
         sys.exit(0)

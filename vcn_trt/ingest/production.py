@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 
 from vcn_trt import store
-from vcn_trt.backends.base import Backend
+from vcn_trt.backends.base import Backend, Network
 from vcn_trt.config import IngestConfig, to_dict
-from vcn_trt.errors import VcnError, VideoError
+from vcn_trt.errors import ModelError, VcnError, VideoError
 from vcn_trt.ingest import parts
 from vcn_trt.ingest.detect import FaceDetector
 from vcn_trt.ingest.sample import FACE_ROW
@@ -28,6 +28,9 @@ from vcn_trt.zoo.models import Model
 TRACKS_FILE = ".work/tracks.parquet"
 """The tracks before clustering: `tracks.parquet` itself is the cluster stage's."""
 
+PROBE = 64
+"""Side of the black picture that a network must take before it is shown a video."""
+
 BLOCK = 512
 """Crops copied at a time: 19 MB."""
 
@@ -36,7 +39,9 @@ def ingest(
     desk: Desk, sources: Sequence[Source], model: Model, backend: Backend, config: IngestConfig
 ) -> dict[str, Any]:
     """Decode, detect, track and sample every video, then join them. Raises VideoError where none could be read."""
-    detector = FaceDetector(backend.open_network(model.path), model.manifest, backend, config.detect)
+    network = backend.open_network(model.path)
+    _probe(network, model)
+    detector = FaceDetector(network, model.manifest, backend, config.detect)
     detections = _short_hash(backend.identity, model.identity, to_dict(config.detect), to_dict(config.decode))
     # Unfinished work of another config is not this one's.
     unfinished = _short_hash(backend.identity, model.identity, to_dict(config))
@@ -108,6 +113,17 @@ INGEST = Stage(
     compute=ingest,
     load=load,
 )
+
+
+def _probe(network: Network, model: Model) -> None:
+    """Raise ModelError where the network takes no pictures: else every video would seem to be at fault."""
+    try:
+        network({network.input_names[0]: np.zeros((1, 3, PROBE, PROBE), np.float32)})
+    except Exception as error:
+        raise ModelError(
+            f"{model.path} does not run as {model.manifest.title} ({(str(error) or type(error).__name__)[:200]}); give "
+            "the detector's weights as detect.model, or leave it at its default"
+        ) from error
 
 
 def _tracks(first: int, part: Ingested) -> Tracks:
