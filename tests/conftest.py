@@ -4,8 +4,17 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings
+
+if TYPE_CHECKING:
+    from vcn_trt.sample.sources import Footage
+
+# A shared machine pauses at will: only pytest's own limit holds.
+settings.register_profile("vcn", deadline=None)
+settings.load_profile("vcn")
 
 
 @pytest.fixture(scope="session")
@@ -45,3 +54,24 @@ def sample_archives() -> Path:
     except VcnError as error:
         pytest.skip(f"the sample's archives cannot be fetched here ({error})")
     return folder
+
+
+@pytest.fixture(scope="session")
+def face_photographs(weights_home: Path) -> Footage:
+    """The pictures of the sample film, fetched into $VCN_HOME where they are missing; tests/faces.py films them."""
+    from vcn_trt.errors import VcnError
+    from vcn_trt.sample.sources import Footage, fetch
+
+    try:
+        fetch(weights_home / "sample")
+    except VcnError as error:
+        pytest.skip(f"the sample's archives cannot be fetched here ({error})")
+    return Footage(weights_home / "sample")
+
+
+@pytest.fixture(scope="session")
+def face_film(face_photographs: Footage, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two seconds, three shots, three people, 320x180."""
+    import faces
+
+    return faces.write(tmp_path_factory.mktemp("film") / "film.mp4", face_photographs)
