@@ -13,7 +13,7 @@ from pathlib import Path
 
 from vcn_trt import backends, config
 from vcn_trt.ingest.production import INGEST
-from vcn_trt.run import Run, hold, silent
+from vcn_trt.run import Run, hold
 from vcn_trt.sources import find
 from vcn_trt.zoo.models import open_model
 
@@ -22,9 +22,14 @@ def main() -> None:
     video, folder, *overrides = sys.argv[1:]
     chosen, sources = config.load(None, overrides), find([Path(video)])
     backend, detector = backends.open(chosen.device), open_model(chosen.detect.model, "detector")
-    before = peak_rss()
+    before = streaming = peak_rss()
+
+    def hook(stage: str, completed: int, total: int, unit: str) -> None:
+        nonlocal streaming
+        streaming = peak_rss()
+
     with hold(Path(folder), chosen, sources, update=False):
-        run = Run(Path(folder), chosen, sources, backend.description, silent)
+        run = Run(Path(folder), chosen, sources, backend.description, hook)
         started, cpu = time.perf_counter(), time.process_time()
         tracks = run.stage(INGEST, sources, detector, backend, chosen.ingest)
         seconds, cpu = time.perf_counter() - started, time.process_time() - cpu
@@ -36,6 +41,7 @@ def main() -> None:
                 "seconds": seconds,
                 "cpu_seconds": cpu,
                 "peak_rss": peak_rss(),
+                "peak_rss_streaming": streaming,  # up to the last frame: before the tables are joined and read back
                 "rss_before": before,
                 "busy_seconds": facts["busy_seconds"],
                 "tracks": tracks.n_tracks,

@@ -49,4 +49,6 @@ def markdown(header: list[str], rows: list[list[Any]]) -> str:
 
 
 def _cell(value: Any) -> str:
+    if value is None:
+        return "-"
     return f"{value:.3f}" if isinstance(value, float) else str(value)
