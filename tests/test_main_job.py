@@ -1,0 +1,607 @@
+"""The main job from its command line to its run directory, on two seconds of film with three real faces.
+
+Two files of a run directory hold times and differ from run to run: `run.json`, and the stamps `.work/<stage>.json`.
+Every other file holds the same bytes for the same input and config, however often the run was broken off.
+"""
+
+from __future__ import annotations
+
+import html
+import json
+import multiprocessing
+import os
+import random
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import clips
+import faces
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+import vcn_trt
+from vcn_trt import cli
+from vcn_trt.errors import RunError
+
+FAST = ("--set", "detect.size=320")
+HOSTILE = ("""a 'b' "c" <img src=x onerror=alert(1)>&amp; {{ 7*7 }}.mp4""", "amélie 🎬 映画.mp4", "-dash.mp4")
+
+
+@dataclass
+class Said:
+    """How a command ended and what it said."""
+
+    code: int
+    out: str
+    err: str
+
+
+Vcn = Callable[..., Said]
+
+
+@pytest.fixture
+def vcn(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, weights_home: Path) -> Iterator[Vcn]:
+    """The command line in this process: its imports are the slow part of a small run."""
+    before = signal.getsignal(signal.SIGTERM)
+
+    def call(*arguments: str | Path) -> Said:
+        monkeypatch.setattr(sys, "argv", ["vcn", *map(str, arguments)])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        return Said(int(ended.value.code or 0), *capsys.readouterr())
+
+    yield call
+    signal.signal(signal.SIGTERM, before)
+
+
+@pytest.fixture(scope="session")
+def done(face_film: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An undisturbed run of the film, by the installed program. To be read only."""
+    folder = tmp_path_factory.mktemp("done") / "run"
+    ended = subprocess.run(
+        [sys.executable, "-m", "vcn_trt", "run", face_film, "--out", folder, *FAST], capture_output=True, text=True
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout.splitlines()[-1] == str(folder / "report.html")
+    assert ended.stderr.splitlines()[0] == f"Run directory: {folder}"
+    return folder
+
+
+def bytes_of(folder: Path) -> dict[str, bytes]:
+    """What must not differ: all files but those that hold times."""
+    files = [f for f in folder.iterdir() if f.is_file() and f.name != "run.json"]
+    return {f.name: f.read_bytes() for f in (*files, folder / ".work" / "tracks.parquet")}
+
+
+def record_of(folder: Path) -> dict[str, Any]:
+    record: dict[str, Any] = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    return record
+
+
+def plain(path: Path, frames: int = 12, size: tuple[int, int] = (96, 64)) -> Path:
+    """A film without faces."""
+    return clips.write(path, [clips.numbered(i, *size) for i in range(frames)])
+
+
+# What a run leaves
+
+
+def test_a_run_directory_holds_the_files_of_the_contract_and_no_scratch(done: Path) -> None:
+    assert {f.name for f in done.iterdir()} == {
+        *("run.json", "config.toml", "shots.parquet", "faces.parquet", "tracks.parquet", "crops.npy", "crops.parquet"),
+        *("embeddings.npz", "clusters.json", "report.html", ".work"),
+    }
+    assert not [f for f in done.rglob("*") if f.name.endswith((".tmp", ".new", ".unfinished"))]
+
+
+LANDMARKS = [f"{p}_{a}" for p in ("left_eye", "right_eye", "nose", "left_mouth", "right_mouth") for a in "xy"]
+COLUMNS = {
+    "shots": {
+        **dict.fromkeys(["video", "shot"], "int32"),
+        **dict.fromkeys(["start", "stop"], "int64"),
+        **dict.fromkeys(["start_seconds", "stop_seconds"], "double"),
+    },
+    "faces": {
+        **{"track": "int32", "video": "int32", "frame": "int64", "seconds": "double"},
+        **dict.fromkeys(["x1", "y1", "x2", "y2", "score", *LANDMARKS, "sharpness"], "float"),
+        "interpolated": "bool",
+    },
+    "tracks": {
+        **dict.fromkeys(["track", "video", "shot"], "int32"),
+        **dict.fromkeys(["start", "stop"], "int64"),
+        **{"n_faces": "int32", "n_crops": "int32", "quality": "float", "status": "string", "cluster": "int32"},
+        "representative_frame": "int64",
+    },
+    "crops": {"track": "int32", "frame": "int64", "kept": "bool", "reason": "string"},
+}
+
+
+@pytest.mark.parametrize("table", COLUMNS)
+def test_a_table_has_the_columns_of_the_contract(done: Path, table: str) -> None:
+    schema = pq.read_schema(done / f"{table}.parquet")
+    assert {field.name: str(field.type) for field in schema} == COLUMNS[table]
+    assert schema.names == list(COLUMNS[table])
+
+
+def test_three_shots_three_faces_three_people(done: Path) -> None:
+    answer = vcn_trt.open_run(done)
+    tracks, starts = answer.tracks.tracks, [0, 20, 36]
+    assert answer.tracks.shots.start.tolist() == starts
+    assert tracks.start.tolist() == starts
+    assert tracks.stop.tolist() == [20, 36, 52]
+    assert tracks.status.tolist() == ["ok"] * 3
+    assert sorted(tracks.cluster.tolist()) == [1, 2, 3]
+    faces_of = answer.tracks.faces
+    assert faces_of.frame.tolist() == list(range(52))
+    assert np.allclose(faces_of.seconds, np.arange(52) / 24, atol=1e-3)
+    assert (faces_of.box[:, 2:] > faces_of.box[:, :2]).all()
+    crops = answer.tracks.crops
+    assert crops.frame.tolist() == [0, 12, 20, 32, 36, 48]
+    assert tracks.n_crops.tolist() == [2, 2, 2]
+    assert set(tracks.representative_frame) <= set(crops.frame)
+    images = np.load(done / "crops.npy")
+    assert images.shape == (6, 112, 112, 3)
+    assert images.dtype == np.uint8
+    assert np.array_equal(answer.tracks.images[2], images[2])
+
+
+def test_embeddings_are_finite_where_a_crop_was_kept_and_nan_elsewhere(done: Path) -> None:
+    base = np.load(done / "embeddings.npz")["base"]
+    kept = pq.read_table(done / "crops.parquet")["kept"].to_numpy()
+    assert base.dtype == np.float32
+    assert base.shape == (6, 128)
+    assert (np.isfinite(base).all(1) == kept).all()
+
+
+def test_clusters_json_has_the_contracts_schema(done: Path, face_film: Path) -> None:
+    answer = json.loads((done / "clusters.json").read_text(encoding="utf-8"))
+    assert answer["schema"] == "vcn-trt/clusters/1"
+    (video,) = answer["videos"]
+    expected = {"id": 0, "path": str(face_film), "fps": "24", "frames": 52, "width": 320, "height": 180}
+    assert video.items() >= {**expected, "start_timecode": None}.items()
+    assert [c["id"] for c in answer["clusters"]] == [1, 2, 3]
+    seconds = [c["screen_seconds"] for c in answer["clusters"]]
+    assert seconds == pytest.approx([20 / 24, 16 / 24, 16 / 24], abs=0.002)
+    for person in answer["clusters"]:
+        assert set(person) == {"id", "name", "tracks", "screen_seconds", "representative"}
+        assert person["name"] is None
+        assert set(person["representative"]) == {"track", "frame", "box"}
+        assert person["representative"]["track"] in person["tracks"]
+    for number, track in enumerate(answer["tracks"]):
+        keys = ["id", "video", "shot", "start", "stop", "cluster", "status", "quality", "threshold"]
+        assert list(track) == keys
+        assert track["id"] == number
+    assert {t["cluster"] for t in answer["tracks"]} == {1, 2, 3}
+    assert all(set(m) == {"round", "a", "b", "similarity", "threshold"} for m in answer["merges"])
+
+
+def test_run_json_says_what_was_done_with_what(done: Path, face_film: Path) -> None:
+    record = record_of(done)
+    assert (record["schema"], record["state"], record["failed"]) == ("vcn-trt/run/1", "done", [])
+    assert record["config"]["detect"]["size"] == 320
+    assert [s["path"] for s in record["sources"]] == [str(face_film)]
+    assert list(record["stages"]) == ["ingest", "embed", "cluster", "report"]
+    assert all(s["seconds"] >= 0 and not s["loaded"] for s in record["stages"].values())
+    assert record["frames"] == 52
+    assert record["fps"] > 0
+    assert {"python", "vcn-trt", "numpy", "onnxruntime"} <= set(record["versions"])
+    assert "baseline" in record["warnings"][0]
+    assert record["started"] <= record["finished"]
+
+
+def test_the_report_is_one_file_that_asks_for_nothing_else(done: Path) -> None:
+    page = (done / "report.html").read_text(encoding="utf-8")
+    assert not re.search(r"""(src|href)=["'](?!data:|#)""", page)
+    assert "http" not in page
+    assert page.count("<section") == 3
+
+
+# Again, otherwise, elsewhere
+
+
+def test_the_same_command_again_loads_every_stage_and_leaves_the_same_bytes(
+    vcn: Vcn, done: Path, face_film: Path, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(done, tmp_path / "run"))
+    said = vcn("run", face_film, "--out", folder, *FAST)
+    assert said.code == 0
+    assert said.out.splitlines() == ["3 people in 3 tracks (0 Unknown), 52 frames", str(folder / "report.html")]
+    assert all(s["loaded"] for s in record_of(folder)["stages"].values())
+    assert bytes_of(folder) == bytes_of(done)
+
+
+def test_a_run_of_another_config_is_refused_and_left_byte_for_byte(
+    vcn: Vcn, done: Path, face_film: Path, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(done, tmp_path / "run"))
+    before = {f: (f.read_bytes(), f.stat().st_mtime_ns) for f in folder.rglob("*") if f.is_file()}
+    said = vcn("run", face_film, "--out", folder, *FAST, "--method", "finch", "--set", "crops.min_side=20")
+    assert said.code == 1
+    assert "crops.min_side is 16.0 there, 20.0 here" in said.err
+    assert "cluster.method is 'hac' there, 'finch' here" in said.err
+    assert "--update" in said.err
+    assert {f: (f.read_bytes(), f.stat().st_mtime_ns) for f in folder.rglob("*") if f.is_file()} == before
+
+
+def test_update_recomputes_what_the_change_touches_alone(vcn: Vcn, done: Path, face_film: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(done, tmp_path / "run"))
+    assert vcn("run", face_film, "--out", folder, *FAST, "--method", "finch", "--update").code == 0
+    loaded = {name: s["loaded"] for name, s in record_of(folder)["stages"].items()}
+    assert loaded == {"ingest": True, "embed": True, "cluster": False, "report": False}
+    assert record_of(folder)["config"]["cluster"]["method"] == "finch"
+    assert 'method = "finch"' in (folder / "config.toml").read_text(encoding="utf-8")
+
+
+def test_a_runs_own_config_file_repeats_it(vcn: Vcn, done: Path, face_film: Path, tmp_path: Path) -> None:
+    config = tmp_path / "config.toml"
+    shutil.copy(done / "config.toml", config)
+    folder = Path(shutil.copytree(done, tmp_path / "run"))
+    assert vcn("run", face_film, "--out", folder, "--config", config).code == 0
+    assert all(s["loaded"] for s in record_of(folder)["stages"].values())
+
+
+def test_json_is_all_that_stdout_holds(vcn: Vcn, done: Path, face_film: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(done, tmp_path / "run"))
+    said = vcn("run", face_film, "--out", folder, *FAST, "--json")
+    answer = json.loads(said.out)
+    assert answer["folder"] == str(folder)
+    assert answer["state"] == "done"
+    assert list(answer["stages"]) == ["ingest", "embed", "cluster", "report"]
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_a_dry_run_writes_nothing(
+    vcn: Vcn, face_film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, as_json: bool
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    missing = tmp_path / "missing.mp4"
+    said = vcn("run", face_film, missing, "--dry-run", *(["--json"] if as_json else []))
+    assert said.code == 0
+    assert list(tmp_path.iterdir()) == []
+    if as_json:
+        plan = json.loads(said.out)
+        assert [v["frames"] for v in plan["videos"]] == [52, 0]
+        assert "missing.mp4" in plan["videos"][1]["problem"]
+        assert plan["disk_bytes"] > 0
+    else:
+        assert "h264 320x180, 24.000 fps, 2.2 s" in said.out
+        assert "LEFT OUT" in said.out
+
+
+# Broken off
+
+_ARGUMENTS = ("run", "{film}", "--out", "{folder}", *FAST, "--quiet")
+
+
+def _work(film: str, folder: str) -> None:
+    """A run, in a process of its own."""
+    sys.argv = ["vcn", *(a.format(film=film, folder=folder) for a in _ARGUMENTS)]
+    cli.main()
+
+
+@pytest.fixture(scope="session")
+def start(face_film: Path, weights_home: Path) -> Callable[[Path], Any]:
+    """Starts a run in a new process, forked from a server where the imports are done already: a kill then meets the
+    work, not the start of Python."""
+    server = multiprocessing.get_context("forkserver")
+    heavy = ("vcn_trt.cli", "vcn_trt.api", "vcn_trt.zoo.bases", "vcn_trt.zoo.export", "onnxruntime", "torch", "av")
+    server.set_forkserver_preload([*heavy, __name__])
+
+    def begin(folder: Path) -> Any:
+        process = server.Process(target=_work, args=(str(face_film), str(folder)))
+        process.start()
+        return process
+
+    return begin
+
+
+def test_killed_at_ten_random_moments_a_run_resumes_to_the_same_bytes(
+    start: Callable[[Path], Any], done: Path, tmp_path: Path
+) -> None:
+    expected = bytes_of(done)
+    start(tmp_path / "warm").join()  # the server's imports
+    began = time.monotonic()
+    start(tmp_path / "undisturbed").join()
+    took = time.monotonic() - began
+    assert bytes_of(tmp_path / "undisturbed") == expected
+    rng = random.Random(2)
+    killed = []
+    for number in range(5):
+        folder = tmp_path / f"run-{number}"
+        for moment in (rng.uniform(0, took), rng.uniform(0, took / 2)):  # the second try is killed, too
+            process = start(folder)
+            process.join(moment)
+            process.kill()
+            process.join()
+            killed.append(process.exitcode == -signal.SIGKILL)
+        process = start(folder)
+        process.join()
+        assert process.exitcode == 0
+        assert bytes_of(folder) == expected
+        assert record_of(folder)["state"] == "done"
+    assert sum(killed) >= 5, "the kills came too late to meet the runs at work"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_ends_with_130_a_record_and_a_state_that_resumes(
+    start: Callable[[Path], Any], done: Path, tmp_path: Path, number: signal.Signals
+) -> None:
+    folder = tmp_path / "run"
+    process = start(folder)
+    deadline = time.monotonic() + 60
+    while not (folder / ".work" / "ingest.unfinished").exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    os.kill(process.pid, number)
+    process.join()
+    assert process.exitcode == 130
+    assert record_of(folder)["state"] == "interrupted"
+    with pytest.raises(RunError, match="no finished run"):
+        vcn_trt.open_run(folder)
+    again = start(folder)
+    again.join()
+    assert again.exitcode == 0
+    assert bytes_of(folder) == bytes_of(done)
+
+
+def test_an_interruption_is_told_with_the_way_on(
+    vcn: Vcn, face_film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("vcn_trt.pipeline.cluster_videos", interrupt)
+    said = vcn("run", face_film, "--out", tmp_path / "run", *FAST)
+    assert said.code == 130
+    assert "the same command goes on" in said.err
+
+
+# Exit statuses and bad input
+
+
+def test_a_video_that_cannot_be_read_is_left_out_with_its_reason_and_status_3(
+    vcn: Vcn, face_film: Path, tmp_path: Path
+) -> None:
+    text = tmp_path / "text.mp4"
+    text.write_text("not a film")
+    said = vcn("run", text, face_film, tmp_path / "missing.mp4", "--out", tmp_path / "run", *FAST)
+    assert said.code == 3
+    record = record_of(tmp_path / "run")
+    assert record["state"] == "partial"
+    assert [Path(f["path"]).name for f in record["failed"]] == ["text.mp4", "missing.mp4"]
+    assert all(f["reason"] for f in record["failed"])
+    assert f"Left out: {text}" in said.err
+    assert [v["id"] for v in record["videos"]] == [0]
+    again = vcn("run", text, face_film, tmp_path / "missing.mp4", "--out", tmp_path / "run", *FAST)
+    assert again.code == 3
+    assert record_of(tmp_path / "run")["failed"] == record["failed"]
+
+
+def test_a_missing_file_alone_fails_with_1_and_its_name(vcn: Vcn, tmp_path: Path) -> None:
+    said = vcn("run", tmp_path / "missing.mp4", "--out", tmp_path / "run")
+    assert said.code == 1
+    assert "missing.mp4" in said.err
+    assert "Traceback" not in said.err
+    assert record_of(tmp_path / "run")["state"] == "failed"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("run",), "VIDEO"),
+        (("run", "{tmp}"), "no video in"),
+        (("run", "film.mp4", "--no-such-option"), "--no-such-option"),
+        (("run", "film.mp4", "--set", "detect.sise=3"), "unknown config key detect.sise"),
+        (("run", "film.mp4", "--set", "detect.stride=0"), "detect.stride must be from 1"),
+        (("run", "film.mp4", "--method", "magic"), "cluster.method must be one of"),
+        (("run", "film.mp4", "--config", "{tmp}/none.toml"), "cannot read the config"),
+    ],
+)
+def test_wrong_usage_ends_with_2_and_says_what_is_known(
+    vcn: Vcn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: Sequence[str], message: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    said = vcn(*(a.format(tmp=tmp_path) for a in arguments))
+    assert said.code == 2
+    assert message in said.err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_film_without_faces_gives_a_valid_empty_answer(vcn: Vcn, tmp_path: Path) -> None:
+    film, folder = plain(tmp_path / "film.mp4"), tmp_path / "run"
+    said = vcn("run", film, "--out", folder, *FAST)
+    assert said.code == 0
+    assert "0 people in 0 tracks" in said.out
+    answer = json.loads((folder / "clusters.json").read_text(encoding="utf-8"))
+    assert (answer["clusters"], answer["tracks"], answer["merges"]) == ([], [], [])
+    assert "No face was found" in (folder / "report.html").read_text(encoding="utf-8")
+    assert np.load(folder / "crops.npy").shape == (0, 112, 112, 3)
+    opened = vcn_trt.open_run(folder)
+    assert (opened.tracks.n_tracks, opened.people.n_clusters, len(opened.tracks.images[:])) == (0, 0, 0)
+    labels = tmp_path / "film.json"
+    shots = [{"index": 0, "start": 0, "end": 12}]
+    facts = {"video": "film.mp4", "fps": 24.0, "width": 96, "height": 64, "frames": 12, "shots": shots}
+    track = {"track_id": 0, "shot": 0, "identity": "A", "frames": [2, 3], "boxes": [[1, 1, 30, 30]] * 2}
+    labels.write_text(json.dumps({**facts, "identities": ["A"], "tracks": [track], "ignore_tracks": []}))
+    measured = vcn("eval", folder, labels, "--json")
+    assert measured.code == 0, measured.err
+    assert "NaN" not in measured.out
+    json.loads(measured.out)
+
+
+def test_one_frame_with_one_face_is_a_short_track_of_no_one(vcn: Vcn, face_photographs: Any, tmp_path: Path) -> None:
+    film = faces.write(tmp_path / "film.mp4", face_photographs, frames=1)
+    assert vcn("run", film, "--out", tmp_path / "run", *FAST).code == 0
+    (track,) = json.loads((tmp_path / "run" / "clusters.json").read_text(encoding="utf-8"))["tracks"]
+    assert (track["start"], track["stop"], track["status"], track["cluster"]) == (0, 1, "short", -1)
+    assert "seen in too few frames" in (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("size", [(3840, 2160), (180, 320)], ids=["4K", "portrait"])
+def test_any_size_gives_boxes_in_pixels_of_the_displayed_picture(
+    vcn: Vcn, face_photographs: Any, tmp_path: Path, size: tuple[int, int]
+) -> None:
+    film = faces.write(tmp_path / "film.mp4", face_photographs, frames=4, size=size)
+    assert vcn("run", film, "--out", tmp_path / "run", *FAST).code == 0
+    answer = vcn_trt.open_run(tmp_path / "run")
+    (video,) = answer.tracks.videos
+    assert (video.width, video.height) == size
+    assert answer.tracks.n_tracks == 1
+    # Sam's face in the 320x180 film lies from 112 to 187 and from 38 to 150.
+    left, factor = (0, size[1] / 180) if size[0] > size[1] else (faces.PORTRAIT.start, size[1] / 180)
+    box = answer.tracks.faces.box[0] / factor + (left, 0, left, 0)
+    assert box.tolist() == pytest.approx([112, 38, 187, 150], abs=10)
+
+
+def test_hostile_file_names_are_shown_as_text_and_kept_in_json(vcn: Vcn, face_film: Path, tmp_path: Path) -> None:
+    for name in HOSTILE:
+        shutil.copy(face_film, tmp_path / name)
+    folder = tmp_path / "run"
+    # One content under three names: the run computes it three times at most, and tells the names apart.
+    said = vcn("run", *(tmp_path / name for name in HOSTILE), "--out", folder, *FAST)
+    assert said.code == 0
+    answer = json.loads((folder / "clusters.json").read_text(encoding="utf-8"))
+    assert [Path(v["path"]).name for v in answer["videos"]] == list(HOSTILE)
+    page = (folder / "report.html").read_text(encoding="utf-8")
+    assert "<img src=x" not in page
+    assert "49.mp4" not in page
+    for name in HOSTILE:
+        assert name in html.unescape(page)
+    assert len(answer["tracks"]) == 9
+    assert len(answer["clusters"]) == 3  # one cast over all videos
+
+
+def test_a_name_that_is_no_utf8_is_no_obstacle(vcn: Vcn, tmp_path: Path) -> None:
+    film = plain(tmp_path / "film.mp4")
+    try:
+        odd = film.rename(os.fsdecode(os.fsencode(tmp_path) + b"/\xff\xfe.mp4"))
+    except OSError:
+        pytest.skip("this file system takes UTF-8 names alone")
+    said = vcn("run", odd, "--out", tmp_path / "run", *FAST, "--json")
+    assert said.code == 0
+    assert json.loads(said.out)["videos"][0]["path"] == str(odd)
+    answer = json.loads((tmp_path / "run" / "clusters.json").read_text(encoding="utf-8"))
+    assert answer["videos"][0]["path"] == str(odd)
+
+
+@pytest.mark.parametrize("key", ["detect.model", "embed.model"])
+def test_wrong_weights_are_told_as_such_and_not_as_a_bad_film(
+    vcn: Vcn, face_film: Path, tmp_path: Path, weights_home: Path, key: str
+) -> None:
+    from vcn_trt.zoo import fetch
+
+    text = tmp_path / "weights.onnx"
+    text.write_text("these are no weights")
+    name, other = {"detect.model": ("retinaface_mnet025", "sface"), "embed.model": ("sface", "retinaface_mnet025")}[key]
+    for wrong in (text, fetch.path(other)):
+        said = vcn("run", face_film, "--out", tmp_path / "run", *FAST, "--set", f"{key}={name}={wrong}", "--update")
+        assert said.code == 1
+        assert Path(wrong).name in said.err
+        assert "no video could be read" not in said.err
+        assert "Traceback" not in said.err
+    said = vcn("run", face_film, "--out", tmp_path / "run", "--update", "--set", f"{key}={other}")
+    assert said.code == 1
+    assert "expected a" in said.err
+
+
+def test_an_unknown_device_is_an_error_that_names_the_known_ones(vcn: Vcn, face_film: Path, tmp_path: Path) -> None:
+    said = vcn("run", face_film, "--out", tmp_path / "run", "--device", "abacus")
+    assert said.code == 1
+    assert "expected auto or cpu" in said.err
+
+
+# No disk space
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 300 kB: the film's crops fit, what stands beside them while they are joined does not."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=300k", "none", str(disk)]
+    if sys.platform != "linux" or not shutil.which("mount") or subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("only root on Linux can make a small file system")
+    yield disk
+    subprocess.run(["umount", "--lazy", str(disk)], check=True)
+
+
+def test_a_full_disk_is_told_and_the_run_goes_on_when_there_is_space(
+    vcn: Vcn, small_disk: Path, face_film: Path, done: Path
+) -> None:
+    folder = small_disk / "run"
+    said = vcn("run", face_film, "--out", folder, *FAST)
+    assert said.code == 1
+    assert "no space left" in said.err
+    assert "run the same command again" in said.err
+    assert "Traceback" not in said.err
+    subprocess.run(["mount", "-o", "remount,size=20m", str(small_disk)], check=True)
+    assert vcn("run", face_film, "--out", folder, *FAST).code == 0
+    assert bytes_of(folder) == bytes_of(done)
+
+
+# The other verbs
+
+
+def test_doctor_is_healthy_with_the_weights_and_says_what_to_do_without(
+    vcn: Vcn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = vcn("doctor", "--json")
+    assert said.code == 0
+    assert json.loads(said.out)["healthy"] is True
+    monkeypatch.setenv("VCN_HOME", str(tmp_path / "empty"))
+    said = vcn("doctor", "--json")
+    assert said.code == 1
+    missing = [f for f in json.loads(said.out)["findings"] if f["state"] == "missing"]
+    assert [f["mend"] for f in missing] == ["vcn models fetch retinaface_mnet025", "vcn models fetch sface"]
+    said = vcn("doctor")
+    assert said.code == 1
+    assert "-> vcn models fetch sface" in said.out
+
+
+def test_models_are_listed_verified_and_found(
+    vcn: Vcn, tmp_path: Path, weights_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = {row["name"]: row for row in json.loads(vcn("models", "list", "--json").out)}
+    assert (rows["sface"]["weights"], rows["arcface_r100"]["weights"]) == ("here", "by path")
+    assert "sface" in vcn("models", "list").out
+    path = Path(vcn("models", "path", "sface").out.strip())
+    assert path.is_file()
+    assert vcn("models", "verify", "sface").out.startswith("ok   sface")
+
+    monkeypatch.setenv("VCN_HOME", str(tmp_path))
+    damaged = tmp_path / path.relative_to(weights_home)
+    damaged.parent.mkdir(parents=True)
+    damaged.write_bytes(path.read_bytes()[:-1])
+    said = vcn("models", "verify")
+    assert said.code == 1
+    assert "bad  sface" in said.out
+    assert "vcn models fetch sface" in said.out
+    assert vcn("models", "path", "arcface_r100").code == 1
+    assert vcn("models", "path", "no_such").code == 1
+
+
+def test_a_run_tells_its_progress_on_stderr_unless_quiet(vcn: Vcn, tmp_path: Path) -> None:
+    film = plain(tmp_path / "film.mp4")
+    assert "Finding and following faces: 12/12 frames" in vcn("run", film, "--out", tmp_path / "a", *FAST).err
+    assert "Finding" not in vcn("run", film, "--out", tmp_path / "b", *FAST, "--quiet").err
+
+
+def test_without_out_a_run_goes_to_a_folder_named_after_film_and_content(
+    vcn: Vcn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    film = plain(tmp_path / "my film!.mp4", 3)
+    assert vcn("run", film, *FAST).code == 0
+    (folder,) = (tmp_path / "runs").iterdir()
+    assert re.fullmatch(r"my_film-[0-9a-f]{8}", folder.name)
+    assert vcn("run", film).code == 0  # another config: another folder
+    assert len(list((tmp_path / "runs").iterdir())) == 2
