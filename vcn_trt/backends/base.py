@@ -6,12 +6,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vcn_trt.config import DecodeConfig
+from vcn_trt.ragged import Ragged
 from vcn_trt.types import Video
 
 Array = Any
@@ -47,6 +48,34 @@ class RawFaces(NamedTuple):
     boxes: NDArray[np.float32]
     scores: NDArray[np.float32]
     landmarks: NDArray[np.float32]
+
+
+class SoftmaxMeans(NamedTuple):
+    """Tracks as the loss metric (Eq. 2) sees them. p, l: (n_tracks, k) float32, the mean over a track's crops of the
+    teacher's softmax and of the student's log-softmax, NaN for a track without crops. own: (n_tracks,) float64, the sum
+    over its crops of p_i . l_i, which is what the pairs of a crop with itself would add to its threshold."""
+
+    p: NDArray[np.float32]
+    l: NDArray[np.float32]  # noqa: E741
+    own: NDArray[np.float64]
+
+
+class Edges(NamedTuple):
+    """Pairs of tracks that are near enough: a < b (m,) int64, similarity (m,) float32, a loss: lower is nearer."""
+
+    a: NDArray[np.int64]
+    b: NDArray[np.int64]
+    similarity: NDArray[np.float32]
+
+
+Rule = Literal["or", "and", "mean"]
+"""Algorithm 1's `Sim < Thres_j / Thres_k`: below the greater of the two, the smaller, or their mean."""
+
+Gaussian = Literal["spherical", "diag", "shrunk", "full"]
+"""What stands for a track's covariance (Eq. 3), which is singular where it has fewer crops than dimensions."""
+
+TIE = 1e-5
+"""A similarity within this part of its threshold equals it, and equal is not below: rounding never decides."""
 
 
 class Decoder(Protocol):
@@ -123,6 +152,42 @@ class Ops(Protocol):
 
     def nms(self, faces: RawFaces, threshold: float) -> NDArray[np.int64]:
         """Greedy non-maximum suppression by IoU: indices of the faces kept, best first, ties by index."""
+        ...
+
+    def softmax_means(
+        self, teacher: Ragged, student: Ragged, centre: NDArray[np.floating], tau_t: float, tau_s: float
+    ) -> SoftmaxMeans:
+        """Per crop softmax((t - centre) / tau_t) and log_softmax(s / tau_s), then their means a track: one pass over
+        the logits. teacher, student: a row of k logits a crop, of the same offsets; centre: (k,)."""
+        ...
+
+    def pair_edges(
+        self,
+        p: NDArray[np.float32],
+        l: NDArray[np.float32],  # noqa: E741
+        thresholds: NDArray[np.floating],
+        rule: Rule,
+        tile: int = 256,
+    ) -> Iterator[Edges]:
+        """All pairs whose similarity -(p_a . l_b + p_b . l_a) / 2 is below what `rule` makes of their thresholds, by
+        more than a TIE. Rows are finite, float32 is accumulated, and no array grows with the square of the rows but one
+        smaller by `tile`. thresholds: (n,), NaN leaves the decision to the partner; two NaN are no match. Each pair
+        comes once, in any order."""
+        ...
+
+    def log_densities(
+        self, tracks: Ragged, points: NDArray[np.floating], kind: Gaussian, pooled: float
+    ) -> NDArray[np.float64]:
+        """Eq. 3 in the log domain: each point under the Gaussian of each track's crops. (n_tracks, n_points)
+
+        points: (n_points, d). pooled: the variance a dimension within tracks over all the footage, above 0. It is the
+        target of `shrunk` (weight by the oracle approximating shrinkage of Chen et al. 2010), all there is to a track
+        of one crop, and a floor of 1e-6 of it keeps every kind regular. Rows of tracks without crops are NaN.
+        `shrunk` and `full` work on the n x n Gram matrix of a track's n crops, never on d x d."""
+        ...
+
+    def own_log_densities(self, tracks: Ragged, kind: Gaussian, pooled: float) -> NDArray[np.float64]:
+        """The same of every crop under its own track's Gaussian. (n_crops,)"""
         ...
 
 

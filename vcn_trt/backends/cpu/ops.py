@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from vcn_trt.backends.base import FrameBatch, RawFaces
 from vcn_trt.backends.cpu.frame import CpuFrame
+from vcn_trt.backends.cpu.maths import CpuMaths
 from vcn_trt.boxes import iou
 from vcn_trt.types import CROP_SIZE
 
@@ -21,7 +22,7 @@ ANCHOR_SIDES = ((16, 32), (64, 128), (256, 512))
 CENTRE_VARIANCE, SIZE_VARIANCE = 0.1, 0.2
 
 
-class CpuOps:
+class CpuOps(CpuMaths):
     """`Ops` over batches of `CpuFrame`."""
 
     def to_numpy(self, array: NDArray[Any]) -> NDArray[Any]:
