@@ -48,11 +48,6 @@ def read_table(path: Path, kind: type[AnyTable]) -> AnyTable:
         raise RunError(
             f"{path} cannot be read ({str(error).splitlines()[0]}); run `vcn run` on this folder again to make it anew"
         ) from error
-    if missing := set(_schema(kind).names) - set(table.column_names):
-        raise RunError(
-            f"{path} is no table of {kind.__name__.lower()}: it lacks {', '.join(sorted(missing))}; run `vcn run` on "
-            "this folder again to make it anew"
-        )
     columns = {}
     for f in fields(kind):
         names = WIDE.get(f.name, (f.name,))
@@ -135,7 +130,8 @@ def write_embeddings(path: Path, embeddings: Embeddings) -> None:
 
 def read_embeddings(path: Path) -> Embeddings:
     try:
-        with np.load(path) as arrays:
+        # Opened here: NumPy leaves a file that is no archive open.
+        with path.open("rb") as file, np.load(file) as arrays:
             return Embeddings(arrays["base"], arrays.get("adapted"))
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise RunError(f"{path} cannot be read ({error}); run `vcn run` on this folder again") from error
