@@ -28,7 +28,7 @@ HALVES = "sitcom in two halves"
 METHODS = {"hac": {}, "hac, true K": {"k": -1}, "dbscan": {}, "hdbscan": {}, "finch": {}}
 
 KNOWN = {
-    "sitcom": "HAC on the labelled tracks: WCP 1.00 at PCR 1.0 (threshold 0.70), PCR 1.5 at 0.6, WCP 0.88 at 0.75",
+    "sitcom": "HAC: WCP 1.00 at PCR 1.0 (threshold 0.70), PCR 1.5 at 0.6, WCP 0.88 at 0.75",
     "sitcom_180p": "HAC with the true K 0.76, 0.95 at PCR 1.8-2.5; FINCH 0.94 at 2.3 or 0.71 at 0.8; "
     "DBSCAN 0.98 at 2.8 or 0.49",
     "dev_episode": "solved by HAC (0.4-0.7)",

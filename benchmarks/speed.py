@@ -23,6 +23,7 @@ from typing import Any
 
 import numpy as np
 import record
+from episodes import part
 from numpy.typing import NDArray
 
 from vcn_trt import backends, config, labels
@@ -67,7 +68,8 @@ def main() -> None:
                 out = Path(scratch) / "run"
                 runs[name].append(measured(commands[name](str(out))))
                 if given.labels and name not in recall:
-                    recall[name] = covered(faces(name, out), labels.read(given.labels))
+                    truth = part(labels.read(given.labels), given.video.name, 0, runs[name][-1]["frames"])
+                    recall[name] = covered(faces(name, out), truth)
             fps = runs[name][-1]["frames"] / runs[name][-1]["seconds"]
             print(f"turn {turn + 1} of {given.repeats}, {name}: {fps:.1f} frames a second", flush=True)
 
