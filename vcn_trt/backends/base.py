@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from vcn_trt.config import DecodeConfig
 from vcn_trt.ragged import Ragged
@@ -76,6 +76,13 @@ Gaussian = Literal["spherical", "diag", "shrunk", "full"]
 
 TIE = 1e-5
 """A similarity within this part of its threshold equals it, and equal is not below: rounding never decides."""
+
+
+def combined(a: ArrayLike, b: ArrayLike, rule: Rule) -> NDArray[np.floating[Any]]:
+    """What two tracks' thresholds make together; where one has none (NaN), the other's."""
+    if rule == "mean":
+        return np.asarray((np.where(np.isnan(a), b, a) + np.where(np.isnan(b), a, b)) / 2)
+    return np.asarray(np.fmax(a, b) if rule == "or" else np.fmin(a, b))
 
 
 class Decoder(Protocol):

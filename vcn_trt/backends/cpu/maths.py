@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vcn_trt.backends.base import TIE, Edges, Gaussian, Rule, SoftmaxMeans
+from vcn_trt.backends.base import TIE, Edges, Gaussian, Rule, SoftmaxMeans, combined
 from vcn_trt.ragged import Ragged
 
 FLOOR = 1e-6
@@ -95,13 +95,6 @@ class CpuMaths:
                 rows = tracks.offsets[group[some : some + step], None] + np.arange(n)
                 out[rows] = _log_density(x, x, kind, pooled)
         return out
-
-
-def combined(a: NDArray[np.floating], b: NDArray[np.floating], rule: Rule) -> NDArray[np.floating]:
-    """What two tracks' thresholds make together; where one has none (NaN), the other's."""
-    if rule == "mean":
-        return np.asarray((np.where(np.isnan(a), b, a) + np.where(np.isnan(b), a, b)) / 2)
-    return np.asarray(np.fmax(a, b) if rule == "or" else np.fmin(a, b))
 
 
 class _TileBounds:
