@@ -161,7 +161,7 @@ class Run:
         if id(value) in self._keys:
             return self._keys[id(value)][1]
         if isinstance(value, Source):
-            return value.fingerprint if value.fingerprint != "unreadable" else ["unreadable", str(value.path)]
+            return value.fingerprint
         if hasattr(value, "identity"):
             return value.identity
         if isinstance(value, list | tuple):

@@ -53,7 +53,7 @@ def find(paths: Iterable[Path]) -> list[Source]:
 
 def fingerprint(path: Path) -> str:
     """Hex digest of a file's size and of sixteen blocks spread over it, first and last among them: a film of 100 GB
-    is not read whole to know it again. "unreadable" where it cannot be read."""
+    is not read whole to know it again. Of its path, where it cannot be read."""
     try:
         size = path.stat().st_size
         digest = hashlib.sha256(str(size).encode())
@@ -62,7 +62,7 @@ def fingerprint(path: Path) -> str:
                 file.seek(max(0, size - SAMPLE_BYTES) * i // (SAMPLES - 1))
                 digest.update(file.read(SAMPLE_BYTES))
     except OSError:
-        return "unreadable"
+        return hashlib.sha256(f"unreadable {path}".encode(errors="surrogateescape")).hexdigest()
     return digest.hexdigest()
 
 
