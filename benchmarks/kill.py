@@ -90,7 +90,8 @@ def main() -> None:
     record.write(given.out, __doc__.split("\n")[0], results)
     print(f"{len(singles) + 1 - len(wrong)} of {len(singles) + 1} runs ended with the same bytes in every file.")
     print(
-        f"A run killed once took {results['repeated_seconds_median']:.1f} s more than one of {length:.1f} s (median)."
+        f"Besides starting anew, a run killed once repeated {100 * results['repeated_share_median']:.0f} % of its work "
+        f"(median; at most {100 * results['repeated_share_max']:.0f} %)."
     )
     if wrong:
         sys.exit(f"different: {json.dumps(wrong, indent=1)}")
