@@ -1,0 +1,100 @@
+"""Coarse track matching (section 3.5): a Gaussian is fitted to each track's crops; another track whose mean embedding
+is as likely under it as the track's own unlikeliest quarter of crops may be the same person."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vcn_trt.backends.base import Gaussian, Ops
+from vcn_trt.ragged import Ragged
+
+
+@dataclass(frozen=True)
+class MatchRules:
+    """How section 3.5 is read. gaussian: what stands for a covariance of fewer crops than dimensions. share: the part
+    of a track's densities, the lowest, whose mean is its threshold; their mean taken of the logarithms ("logpdf") or of
+    the densities ("pdf"). direction: by the track's own threshold alone, or by both ("mutual"). min_crops: a track of
+    fewer crops has no matches of its own."""
+
+    gaussian: Gaussian = "shrunk"
+    share: float = 0.25
+    densities: Literal["logpdf", "pdf"] = "logpdf"
+    direction: Literal["one_way", "mutual"] = "one_way"
+    min_crops: int = 3
+
+
+@dataclass(frozen=True)
+class MatchScore:
+    """Ordered pairs (track, match) against identities. precision: NaN without matches; recall: NaN where no two tracks
+    are one person."""
+
+    matches: int
+    precision: float
+    recall: float
+
+
+def coarse_matches(features: Ragged, ops: Ops, rules: MatchRules = MatchRules(), block: int = 256) -> Ragged:
+    """features: the crops' vectors, a group a track (an empty group takes no part). -> the numbers of each track's
+    matches, rising, a group a track; itself never. The tracks are worked `block` at a time, so that no square array of
+    them exists."""
+    nobody = Ragged(np.zeros(0, np.int64), np.zeros(len(features) + 1, np.int64))
+    pooled = pooled_variance(features)
+    others = np.flatnonzero(features.counts > 0)
+    if not pooled > 0 or len(others) < 2:  # no track shows how much one face varies
+        return nobody
+    fitted = np.flatnonzero(features.counts >= max(2, rules.min_crops))
+    means = features.mean()[others]
+    owners, found = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
+    for some in (fitted[i : i + block] for i in range(0, len(fitted), block)):
+        tracks = _take(features, some)
+        own = Ragged(ops.own_log_densities(tracks, rules.gaussian, pooled), tracks.offsets)
+        limits = np.array([threshold(np.asarray(d, np.float64), rules.share, rules.densities) for d in own])
+        density = ops.log_densities(tracks, means, rules.gaussian, pooled)  # (some, others)
+        j, k = np.nonzero((density >= limits[:, None]) & (some[:, None] != others[None]))
+        owners.append(some[j])
+        found.append(others[k])
+    track, match = np.concatenate(owners), np.concatenate(found)
+    if rules.direction == "mutual":
+        n = len(features)
+        both = np.isin(track * n + match, match * n + track)
+        track, match = track[both], match[both]
+    return Ragged.from_group_ids(match, track, len(features))
+
+
+def threshold(log_densities: NDArray[np.float64], share: float, densities: Literal["logpdf", "pdf"]) -> float:
+    """The mean of a track's ceil(share n) lowest densities, as a logarithm. log_densities: (n,) of its own crops."""
+    lowest = np.sort(log_densities)[: math.ceil(share * len(log_densities))]
+    if densities == "logpdf":
+        return float(lowest.mean())
+    return float(lowest.max() + np.log(np.exp(lowest - lowest.max()).mean()))
+
+
+def pooled_variance(features: Ragged) -> float:
+    """The variance a dimension of crops about their track's mean, over all tracks of two or more. 0 without any."""
+    if not len(features.values):
+        return 0.0
+    values = np.asarray(features.values, np.float64)
+    spread = ((values - features.mean()[features.group_ids]) ** 2).sum()
+    freedom = int(np.maximum(features.counts - 1, 0).sum()) * values.shape[1]
+    return float(spread / freedom) if freedom else 0.0
+
+
+def match_score(matches: Ragged, identities: NDArray[Any]) -> MatchScore:
+    """How many matches are of one person, and how many of all such pairs were found. identities: (n_tracks,)"""
+    right = int((identities[matches.group_ids] == identities[matches.values]).sum())
+    found = len(matches.values)
+    _, size = np.unique(identities, return_counts=True)
+    there = int((size * (size - 1)).sum())
+    return MatchScore(found, right / found if found else math.nan, right / there if there else math.nan)
+
+
+def _take(ragged: Ragged, groups: NDArray[np.int64]) -> Ragged:
+    counts = ragged.counts[groups]
+    offsets = np.concatenate([[0], np.cumsum(counts)])
+    rows = np.repeat(ragged.offsets[groups] - offsets[:-1], counts) + np.arange(offsets[-1])
+    return Ragged(ragged.values[rows], offsets)

@@ -1,0 +1,85 @@
+"""Track face quality (section 3.6): SER-FIQ (Terhörst et al., CVPR 2020). A crop is good when the embedding hardly
+moves as dropout silences parts of the network; a track whose mean quality is an outlier of its footage becomes Unknown.
+
+Only the layers behind the dropout are run again, for all passes as one product. The masks are drawn once for all crops,
+so that a crop's quality does not depend on which others are measured with it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from vcn_trt.ragged import Ragged
+from vcn_trt.zoo.base import FaceBase
+
+_NUMBERS = 1 << 24  # in one batch of masked features: 64 MiB
+NORMAL = 1.4826
+"""The standard deviation of normal values in units of their median absolute deviation."""
+
+
+@torch.inference_mode()
+def crop_quality(features: Tensor, base: FaceBase, passes: int = 100, *, generator: torch.Generator) -> Tensor:
+    """2 sigmoid(-d), d the mean distance of all pairs of the normalised embeddings of `passes` dropout passes.
+
+    features: (n, ...) what enters the base's dropout, half precision allowed; the base stays as it is, in eval mode.
+    generator: on the CPU, so that a seed gives the same masks everywhere. -> (n,) float32 in (0, 1], 1 is best, on the
+    features' device. Equal seeds give equal scores. Raises ValueError for fewer than 2 passes, a base in training mode
+    or one without a dropout rate between 0 and 1.
+    """
+    rate = base.dropout.p
+    if passes < 2 or not 0 < rate < 1 or base.training:
+        raise ValueError(
+            f"quality needs 2 or more passes, a dropout rate between 0 and 1 and a base in eval mode; found {passes} "
+            f"passes, rate {rate}, {'training' if base.training else 'eval'} mode"
+        )
+    shape = features.shape[1:]
+    kept = torch.rand((passes, *shape), generator=generator) >= rate
+    weight = next(base.parameters())
+    masks = kept.to(weight.device, weight.dtype) / (1 - rate)  # (passes, ...)
+    at_once = max(1, _NUMBERS // max(1, shape.numel()))  # rows of one product
+    crops = max(1, at_once // passes)
+    scores = [_stability(features[i : i + crops], masks, base, at_once) for i in range(0, len(features), crops)]
+    return torch.cat(scores).to(features.device) if scores else torch.zeros(0, device=features.device)
+
+
+def _stability(features: Tensor, masks: Tensor, base: FaceBase, at_once: int) -> Tensor:
+    """The scores of as many crops as fit, (n, ...) -> (n,). In eval mode `embed` itself drops nothing."""
+    x = features.to(masks.device, masks.dtype)[:, None]
+    n, passes = len(x), len(masks)
+    some = max(1, at_once // n)
+    vectors = [base.embed((x * m).flatten(0, 1)).view(n, len(m), -1) for m in torch.split(masks, some)]
+    unit = functional.normalize(torch.cat(vectors, 1).float(), dim=2)  # (n, passes, dim)
+    # |u - v|^2 = 2 - 2 u . v; centred first, as the passes of a good crop differ in their last digits only.
+    apart = unit - unit.mean(1, keepdim=True)
+    square = apart.square().sum(2)
+    squares = square[:, :, None] + square[:, None] - 2 * apart @ apart.transpose(1, 2)
+    squares.diagonal(dim1=1, dim2=2).zero_()
+    mean = squares.clamp_min_(0).sqrt_().sum((1, 2)) / (passes * (passes - 1))
+    return 2 * torch.sigmoid(-mean)
+
+
+def track_quality(scores: Ragged) -> NDArray[np.float32]:
+    """The mean of each track's crops, NaN for a track without any. scores: (n_crops,) a group a track. (n_tracks,)"""
+    return scores.mean().astype(np.float32)
+
+
+def mad_threshold(scores: NDArray[np.floating[Any]], deviations: float = 2.5) -> float:
+    """median - deviations x 1.4826 x MAD (Leys et al. 2013), of the scores that are not NaN. -inf where nothing can be
+    said: fewer than three scores, or a MAD of 0, half of them being equal."""
+    known = scores[~np.isnan(scores)].astype(np.float64)
+    if len(known) < 3:
+        return -np.inf
+    median = float(np.median(known))
+    mad = float(np.median(np.abs(known - median)))
+    return median - deviations * NORMAL * mad if mad > 0 else -np.inf
+
+
+def mad_reject(scores: NDArray[np.floating[Any]], deviations: float = 2.5) -> NDArray[np.bool_]:
+    """Tracks whose quality is an outlier below the others': one-sided, as no face is too good. NaN is not judged."""
+    return np.asarray(scores < mad_threshold(scores, deviations))
