@@ -227,7 +227,7 @@ def test_a_run_of_another_config_is_refused_and_left_byte_for_byte(
     before = {f: (f.read_bytes(), f.stat().st_mtime_ns) for f in folder.rglob("*") if f.is_file()}
     said = vcn("run", face_film, "--out", folder, *FAST, "--method", "finch", "--set", "crops.min_side=20")
     assert said.code == 1
-    assert "crops.min_side is 16.0 there, 20.0 here" in said.err
+    assert "crops.min_side is 8.0 there, 20.0 here" in said.err
     assert "cluster.method is 'hac' there, 'finch' here" in said.err
     assert "--update" in said.err
     assert {f: (f.read_bytes(), f.stat().st_mtime_ns) for f in folder.rglob("*") if f.is_file()} == before

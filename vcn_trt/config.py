@@ -82,20 +82,26 @@ class TrackConfig:
 class CropsConfig:
     """A crop each `interval_seconds` (the paper: every 12th frame at 24 fps). Rejected below `min_side` (shorter box
     side, pixels of the displayed picture) or `min_sharpness` (variance of the Laplacian on the 112x112 luma). A track
-    whose crops are rejected beyond `max_rejected` of them is Unknown ("crops")."""
+    whose crops are rejected beyond `max_rejected` of them is Unknown ("crops").
+
+    Of 1,085 labelled crops, those below 12 pixels are nearest to their own person's other tracks in 63 % of cases,
+    from 12 to 16 in 71 %, from 16 to 24 in 87 %, above in 99 %; below a sharpness of 2 in 67 %, from 2 to 4 in 73 %,
+    above in 99 %. So soft crops are worse, yet far above chance: 16 and 4 would make 18 of the 65 labelled tracks at
+    320x180 Unknown, 78 % of which are nearest to the right person."""
 
     interval_seconds: float = 0.5
-    min_side: float = 16.0
-    min_sharpness: float = 4.0
+    min_side: float = 8.0
+    min_sharpness: float = 1.0
     max_rejected: float = 0.5
 
 
 @dataclass(frozen=True)
 class EmbedConfig:
-    """The face-ID base by its manifest's name, or a path to weights with `manifest`. batch: crops a call."""
+    """The face-ID base: a manifest's name, or NAME=PATH. batch: crops a call; on a CPU more are no faster, and 32
+    took 1.2 GB where 8 take a quarter."""
 
     model: str = "sface"
-    batch: int = 32
+    batch: int = 8
 
 
 @dataclass(frozen=True)

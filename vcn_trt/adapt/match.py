@@ -18,12 +18,20 @@ from vcn_trt.ragged import Ragged
 class MatchRules:
     """How section 3.5 is read. gaussian: what stands for a covariance of fewer crops than dimensions. share: the part
     of a track's densities, the lowest, whose mean is its threshold; their mean taken of the logarithms ("logpdf") or of
-    the densities ("pdf"). direction: by the track's own threshold alone, or by both ("mutual"). min_crops: a track of
-    fewer crops has no matches of its own."""
+    the densities ("pdf"). own: a crop's density under the Gaussian that it helped to fit (the paper), or under that of
+    the track's other crops ("left_out"). direction: by the track's own threshold alone, or by both ("mutual"). min_crops: a track of
+    fewer crops has no matches of its own.
 
-    gaussian: Gaussian = "shrunk"
+    On SFace's vectors of the four labelled episodes, hard to easy, the default is right in 0.67, 0.96, 1.00 and 1.00 of
+    its matches (recall 0.08, 0.10, 0.56, 0.62). "shrunk" and "full" need "left_out": each fitted crop lies within the
+    few directions of its own Gaussian, every other track outside them, and nothing matches. With it "shrunk" finds more
+    where it is easy (recall 0.82 and 0.83, precision 1.00) and errs where it is hard (precision 0.46 and 0.60).
+    """
+
+    gaussian: Gaussian = "spherical"
     share: float = 0.25
     densities: Literal["logpdf", "pdf"] = "logpdf"
+    own: Literal["fitted", "left_out"] = "fitted"
     direction: Literal["one_way", "mutual"] = "one_way"
     min_crops: int = 3
 
@@ -52,7 +60,8 @@ def coarse_matches(features: Ragged, ops: Ops, rules: MatchRules = MatchRules(),
     owners, found = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
     for some in (fitted[i : i + block] for i in range(0, len(fitted), block)):
         tracks = _take(features, some)
-        own = Ragged(ops.own_log_densities(tracks, rules.gaussian, pooled), tracks.offsets)
+        left_out = rules.own == "left_out"
+        own = Ragged(ops.own_log_densities(tracks, rules.gaussian, pooled, left_out), tracks.offsets)
         limits = np.array([threshold(np.asarray(d, np.float64), rules.share, rules.densities) for d in own])
         density = ops.log_densities(tracks, means, rules.gaussian, pooled)  # (some, others)
         j, k = np.nonzero((density >= limits[:, None]) & (some[:, None] != others[None]))

@@ -193,8 +193,11 @@ class Ops(Protocol):
         `shrunk` and `full` work on the n x n Gram matrix of a track's n crops, never on d x d."""
         ...
 
-    def own_log_densities(self, tracks: Ragged, kind: Gaussian, pooled: float) -> NDArray[np.float64]:
-        """The same of every crop under its own track's Gaussian. (n_crops,)"""
+    def own_log_densities(
+        self, tracks: Ragged, kind: Gaussian, pooled: float, left_out: bool = False
+    ) -> NDArray[np.float64]:
+        """The same of every crop under its own track's Gaussian. (n_crops,) left_out: each under that of the track's
+        other crops, NaN for the only one of a track."""
         ...
 
 

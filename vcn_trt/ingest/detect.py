@@ -20,6 +20,9 @@ from vcn_trt.config import DetectConfig
 from vcn_trt.errors import ModelError
 from vcn_trt.zoo.manifest import Manifest
 
+VERSION = 1
+"""Raise it when the same frame gives other faces: detections kept on disk are then looked for anew."""
+
 CLOSE_UP_SHRINK = 4
 
 SURE = 0.5

@@ -17,7 +17,7 @@ from vcn_trt.backends.base import Backend, Network
 from vcn_trt.config import IngestConfig, to_dict
 from vcn_trt.errors import ModelError, VcnError, VideoError
 from vcn_trt.ingest import parts
-from vcn_trt.ingest.detect import FaceDetector
+from vcn_trt.ingest.detect import VERSION, FaceDetector
 from vcn_trt.ingest.sample import FACE_ROW
 from vcn_trt.ingest.stream import Ingested, ingest_video
 from vcn_trt.run import Desk, Stage
@@ -42,7 +42,7 @@ def ingest(
     network = backend.open_network(model.path)
     _probe(network, model)
     detector = FaceDetector(network, model.manifest, backend, config.detect)
-    detections = _short_hash(backend.identity, model.identity, to_dict(config.detect), to_dict(config.decode))
+    detections = _short_hash(VERSION, backend.identity, model.identity, to_dict(config.detect), to_dict(config.decode))
     # Unfinished work of another config is not this one's.
     unfinished = _short_hash(backend.identity, model.identity, to_dict(config))
     done: list[tuple[Path, Ingested]] = []

@@ -174,10 +174,11 @@ class Sampler:
         self._tracks.append(
             SampledTracks(
                 shot=np.array([self._shot]),
-                start=rows["frame"][:1],
-                stop=rows["frame"][-1:] + 1,
-                left=rows["box"][:1, 0],
-                top=rows["box"][:1, 1],
+                # Copies, all of them: a view would keep every row of every track in memory.
+                start=rows["frame"][[0]],
+                stop=rows["frame"][[-1]] + 1,
+                left=rows["box"][[0], 0],
+                top=rows["box"][[0], 1],
                 first_face=np.array([first]),
                 n_faces=np.array([len(rows)]),
                 n_crops=np.array([len(picks)]),

@@ -85,15 +85,24 @@ class CpuMaths:
                 out[group[some : some + step]] = _log_density(x, y, kind, pooled)
         return out
 
-    def own_log_densities(self, tracks: Ragged, kind: Gaussian, pooled: float) -> NDArray[np.float64]:
-        out = np.empty(len(tracks.values))
+    def own_log_densities(
+        self, tracks: Ragged, kind: Gaussian, pooled: float, left_out: bool = False
+    ) -> NDArray[np.float64]:
+        out = np.full(len(tracks.values), np.nan)
         origin = _origin(tracks)
         for group, crops in _by_count(tracks):
             n = crops.shape[1]
-            for some in range(0, len(group), step := _at_once(crops, n)):
-                x = crops[some : some + step] - origin
+            others = np.array([np.delete(np.arange(n), i) for i in range(n)])  # (n, n - 1)
+            if left_out and n == 1:
+                continue
+            for some in range(0, len(group), step := max(1, _at_once(crops, n) // (n if left_out else 1))):
+                x = crops[some : some + step] - origin  # (m, n, d)
                 rows = tracks.offsets[group[some : some + step], None] + np.arange(n)
-                out[rows] = _log_density(x, x, kind, pooled)
+                if left_out:
+                    rest, each = x[:, others].reshape(-1, n - 1, x.shape[2]), x.reshape(-1, 1, x.shape[2])
+                    out[rows] = _log_density(rest, each, kind, pooled).reshape(-1, n)
+                else:
+                    out[rows] = _log_density(x, x, kind, pooled)
         return out
 
 
