@@ -76,22 +76,23 @@ def test_without_tracks_crops_or_spread_nobody_matches(kind: str) -> None:
     counts=st.lists(st.integers(0, 6), min_size=1, max_size=8),
     kind=st.sampled_from(KINDS),
     densities=st.sampled_from(["logpdf", "pdf"]),
+    left_out=st.booleans(),
     seed=st.integers(0, 2**32 - 1),
     block=st.integers(1, 5),
 )
 def test_matches_are_those_of_the_steps_in_the_paper(
-    counts: list[int], kind: str, densities: str, seed: int, block: int
+    counts: list[int], kind: str, densities: str, left_out: bool, seed: int, block: int
 ) -> None:
     rng = np.random.default_rng(seed)
     tracks = Ragged(rng.normal(size=(sum(counts), 5)), np.cumsum([0, *counts]))
-    rules = MatchRules(gaussian=kind, densities=densities)
+    rules = MatchRules(gaussian=kind, densities=densities, own="left_out" if left_out else "fitted")
     found = lists(coarse_matches(tracks, OPS, rules, block))
     pooled = pooled_variance(tracks)
     for j, n in enumerate(counts):
         expected = []
         if n >= 3:
             alone = Ragged(tracks[j], np.array([0, n]))
-            own = sorted(OPS.log_densities(alone, tracks[j], kind, pooled)[0])[: math.ceil(0.25 * n)]
+            own = sorted(OPS.own_log_densities(alone, kind, pooled, left_out))[: math.ceil(0.25 * n)]
             limit = np.mean(own) if densities == "logpdf" else math.log(np.mean(np.exp(np.array(own, np.longdouble))))
             for k, m in enumerate(counts):
                 if k != j and m and OPS.log_densities(alone, tracks[k].mean(0)[None], kind, pooled)[0, 0] >= limit:
@@ -110,10 +111,17 @@ def test_matches_of_people_who_stand_apart_are_right_for_every_gaussian() -> Non
     who = np.repeat(np.arange(4), 6)
     middle = np.eye(32)[who] * 30 + rng.normal(0, 0.05, (24, 32))
     crops = Ragged((np.repeat(middle, 8, 0) + rng.normal(0, 1, (192, 32))), np.arange(0, 193, 8))
-    for kind in ("spherical", "diag", "shrunk"):
-        score = match_score(coarse_matches(crops, OPS, MatchRules(gaussian=kind)), who)
+    for kind, own in (("spherical", "fitted"), ("diag", "fitted"), ("shrunk", "left_out"), ("full", "left_out")):
+        score = match_score(coarse_matches(crops, OPS, MatchRules(gaussian=kind, own=own)), who)
         assert score.precision == 1
         assert score.recall > 0.5, kind
+
+
+def test_a_crop_judged_by_the_others_sets_a_wider_threshold() -> None:
+    # Fitted, -1, 0, 1 have variance 1 and the outlier is 1 from the mean; left out, it is 1.5 from 0.5 of variance 0.5.
+    tracks = tracks_of([-1, 0, 1], [1.5, 1.6, 1.7])
+    assert lists(coarse_matches(tracks, OPS, MatchRules())) == [[], []]
+    assert lists(coarse_matches(tracks, OPS, MatchRules(own="left_out")))[0] == [1]
 
 
 def test_precision_and_recall_worked_by_hand() -> None:

@@ -215,6 +215,7 @@ def test_log_densities_are_those_of_the_written_out_covariance(
     points = rng.normal(offset, 1, (3, d))
     found = ops.log_densities(tracks, points, kind, 0.7)
     own = Ragged(ops.own_log_densities(tracks, kind, 0.7), tracks.offsets)
+    left_out = Ragged(ops.own_log_densities(tracks, kind, 0.7, left_out=True), tracks.offsets)
     tolerance = {"rel": 1e-4 if kind == "full" else FLOAT64, "abs": 1e-4 if kind == "full" else FLOAT64}
     for j, x in enumerate(tracks):
         if len(x) == 0:
@@ -222,6 +223,11 @@ def test_log_densities_are_those_of_the_written_out_covariance(
             continue
         assert found[j] == pytest.approx([log_density(y, x, kind, 0.7) for y in points], **tolerance)
         assert own[j] == pytest.approx([log_density(y, x, kind, 0.7) for y in x], **tolerance)
+        if len(x) == 1:
+            assert np.isnan(left_out[j]).all()
+        else:
+            rest = [log_density(x[i], np.delete(x, i, 0), kind, 0.7) for i in range(len(x))]
+            assert left_out[j] == pytest.approx(rest, **tolerance)
 
 
 def test_a_density_in_one_dimension_worked_by_hand(ops: Ops) -> None:

@@ -19,8 +19,8 @@ class MatchRules:
     """How section 3.5 is read. gaussian: what stands for a covariance of fewer crops than dimensions. share: the part
     of a track's densities, the lowest, whose mean is its threshold; their mean taken of the logarithms ("logpdf") or of
     the densities ("pdf"). own: a crop's density under the Gaussian that it helped to fit (the paper), or under that of
-    the track's other crops ("left_out"). direction: by the track's own threshold alone, or by both ("mutual"). min_crops: a track of
-    fewer crops has no matches of its own.
+    the track's other crops ("left_out"). direction: by the track's own threshold alone, or by both ("mutual").
+    min_crops: a track of fewer crops has no matches of its own.
 
     On SFace's vectors of the four labelled episodes, hard to easy, the default is right in 0.67, 0.96, 1.00 and 1.00 of
     its matches (recall 0.08, 0.10, 0.56, 0.62). "shrunk" and "full" need "left_out": each fitted crop lies within the

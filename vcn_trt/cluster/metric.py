@@ -105,8 +105,8 @@ def _profiles(
     own = Ragged((p * l).sum(1), offsets)
     counts = own.counts
     sums = np.where(counts > 0, np.nan_to_num(own.mean()) * counts, 0.0)
-    of_means = (a.astype(np.float32) for a in (Ragged(p, offsets).mean(), Ragged(l, offsets).mean()))
-    return Profiles(*of_means, sums, counts, mean_p.astype(np.float32), mean_l.astype(np.float32))
+    p_mean, l_mean = Ragged(p, offsets).mean().astype(np.float32), Ragged(l, offsets).mean().astype(np.float32)
+    return Profiles(p_mean, l_mean, sums, counts, mean_p.astype(np.float32), mean_l.astype(np.float32))
 
 
 def _unit(values: Any) -> NDArray[np.float64]:
