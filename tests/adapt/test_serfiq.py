@@ -199,7 +199,7 @@ SPOILT = {
 def quality(base: FaceBase, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
     with torch.inference_mode():
         features = base.features(torch.from_numpy(prepare(crops, base.manifest)))
-    return crop_quality(features, base, 50, generator=seeded()).numpy()
+    return crop_quality(features, base, 30, generator=seeded()).numpy()
 
 
 @pytest.fixture(scope="module")
@@ -225,7 +225,7 @@ def filmed(footage: Path, weights_home: Path) -> list:
     decoder.close()
     faces = faces_in(pictures)
     assert len(faces) >= 5
-    return faces
+    return faces[:6]
 
 
 @pytest.mark.parametrize("material", ["photographed", "filmed"])

@@ -71,7 +71,7 @@ def cosine_profiles(embeddings: Ragged) -> Profiles:
     unit = _unit(embeddings.values)
     mean = _unit(Ragged(unit, embeddings.offsets).mean())
 
-    def rows(u: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def rows(u: NDArray[np.floating[Any]]) -> tuple[NDArray[Any], NDArray[Any]]:
         one = np.ones((len(u), 1))
         return np.hstack([u, one]), np.hstack([u, -one])
 
@@ -83,7 +83,7 @@ def euclidean_profiles(embeddings: Ragged) -> Profiles:
     values = np.asarray(embeddings.values, np.float64)
     values = values - values.mean(0) if len(values) else values  # shorter vectors, smaller rounding
 
-    def rows(x: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def rows(x: NDArray[np.floating[Any]]) -> tuple[NDArray[Any], NDArray[Any]]:
         square, one = (x * x).sum(1, keepdims=True), np.ones((len(x), 1))
         return np.hstack([x, square, one]), np.hstack([2 * x, -one, -square])
 
@@ -109,7 +109,7 @@ def _profiles(
     return Profiles(p_mean, l_mean, sums, counts, mean_p.astype(np.float32), mean_l.astype(np.float32))
 
 
-def _unit(values: Any) -> NDArray[np.float64]:
+def _unit(values: Any) -> NDArray[np.floating[Any]]:
     rows = np.asarray(values, np.float64)
     length = np.linalg.norm(rows, axis=1, keepdims=True)
     return np.asarray(rows / np.where(length > 0, length, 1))
