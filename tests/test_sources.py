@@ -45,6 +45,24 @@ def test_each_file_is_taken_once_where_it_was_first_named(tmp_path: Path) -> Non
     assert names(b, tmp_path, a, tmp_path / "." / "b.mp4") == ["b.mp4", "a.mp4"]
 
 
+def test_a_file_named_twice_stands_where_it_was_named_first(tmp_path: Path) -> None:
+    b, first = make(tmp_path / "prod", "b.mp4", "d/1.mp4")
+    again = tmp_path / "prod" / "d" / ".." / "b.mp4"
+    assert [source.path for source in find([b, first.parent, again])] == [b, first]
+    assert [source.path for source in find([again, first.parent, b])] == [again, first]
+    assert [source.path for source in find([b, first, b])] == [b, first]
+
+
+def test_an_empty_name_is_wrong_usage_and_not_the_current_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make(tmp_path, "a.mp4")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError, match="name is empty"):
+        find(["a.mp4", ""])
+    assert [source.path for source in find(["."])] == [source.path for source in find(["a.mp4", Path(".")])]
+
+
 def test_a_missing_file_is_kept_for_the_run_to_report(tmp_path: Path) -> None:
     (a,) = make(tmp_path, "a.mp4")
     missing, found = find([tmp_path / "missing.mp4", a])

@@ -27,28 +27,31 @@ class Source:
     fingerprint: str
 
 
-def find(paths: Iterable[Path]) -> list[Source]:
+def find(paths: Iterable[str | Path]) -> list[Source]:
     """Files and the videos of folders (and their subfolders), in the order given, folders in natural order, each file
-    once.
+    once, where it is first named.
 
-    A missing file is kept: the run reports it and does the others. Raises UsageError for a folder without videos, and
-    for nothing.
+    A missing file is kept: the run reports it and does the others. Raises UsageError for a folder without videos, for
+    an empty name, and for nothing.
     """
-    files: dict[Path, None] = {}
-    for path in paths:
+    files: dict[Path, Path] = {}  # what a path leads to: the path
+    for name in paths:
+        if name == "":  # Path("") would be the current folder: a variable that a script left unset would name it.
+            raise UsageError("a video's name is empty; expected a file or a folder ('.' for the current one)")
+        path = Path(name)
         if path.is_dir():
             found = [
                 f for f in path.rglob("*") if f.suffix.lower() in SUFFIXES and f.is_file() and not _hidden(f, path)
             ]
             if not found:
                 raise UsageError(f"no video in {path}: looked for {' '.join(sorted(SUFFIXES))}")
-            files.update(dict.fromkeys(sorted(found, key=_natural)))
         else:
-            files[path] = None
+            found = [path]
+        for file in sorted(found, key=_natural):
+            files.setdefault(file.resolve(), file)
     if not files:
         raise UsageError("no video given: name one file or folder at least")
-    unique = {file.resolve(): file for file in reversed(files)}
-    return [Source(file, fingerprint(file)) for file in reversed(unique.values())]
+    return [Source(file, fingerprint(file)) for file in files.values()]
 
 
 def fingerprint(path: Path) -> str:
