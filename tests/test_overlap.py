@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Iterable, Iterator
 from itertools import count, islice
+from pathlib import Path
 from typing import TypeVar
 
 import pytest
 
-from vcn_trt.overlap import Clock, map_ahead, prefetch
+from vcn_trt.overlap import Clock, cores, map_ahead, prefetch
 
 T = TypeVar("T")
 
@@ -30,6 +32,27 @@ def collect(items: Iterable[T], seen: list[T]) -> None:
 def breaks(at: int) -> Iterator[int]:
     yield from range(at)
     raise KeyError(at)
+
+
+@pytest.mark.parametrize(
+    ("quota", "expected"),
+    [
+        ("200000 100000", 2),
+        ("150000 100000", 2),
+        ("10000 100000", 1),
+        ("6400000 100000", 6),
+        ("max 100000", 6),
+        ("", 6),
+        ("0 0", 6),
+    ],
+)
+def test_a_quota_limits_the_cores_and_is_rounded_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quota: str, expected: int
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(6)), raising=False)
+    (tmp_path / "cpu.max").write_text(quota + "\n")
+    assert cores(tmp_path / "cpu.max") == expected
+    assert cores(tmp_path / "no such file") == 6
 
 
 def test_prefetched_items_come_in_order_and_all() -> None:

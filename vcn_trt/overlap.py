@@ -7,6 +7,7 @@ at the place where its item would have come.
 
 from __future__ import annotations
 
+import math
 import os
 import queue
 import threading
@@ -15,15 +16,26 @@ from collections import defaultdict, deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TypeVar
 
 T = TypeVar("T")
 R = TypeVar("R")
 
 
-def cores() -> int:
-    """How many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+CPU_MAX = Path("/sys/fs/cgroup/cpu.max")
+"""A container's CPU quota (Linux, cgroup v2): microseconds of CPU time, or "max", and of what period."""
+
+
+def cores(cpu_max: Path = CPU_MAX) -> int:
+    """How many cores this process may use: those of its affinity, and no more than its container's quota, rounded up.
+    Threads beyond the quota would only take each other's time slices."""
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        quota, period = cpu_max.read_text(encoding="ascii").split()
+        return min(allowed, max(1, math.ceil(int(quota) / int(period))))
+    except (OSError, ValueError, ZeroDivisionError):
+        return allowed  # No such file, or "max": no quota.
 
 
 class Clock:
