@@ -93,7 +93,7 @@ def test_matches_are_those_of_the_steps_in_the_paper(
         if n >= 3:
             alone = Ragged(tracks[j], np.array([0, n]))
             own = sorted(OPS.own_log_densities(alone, kind, pooled, left_out))[: math.ceil(0.25 * n)]
-            limit = np.mean(own) if densities == "logpdf" else math.log(np.mean(np.exp(np.array(own, np.longdouble))))
+            limit = np.mean(own) if densities == "logpdf" else np.logaddexp.reduce(own) - math.log(len(own))
             for k, m in enumerate(counts):
                 if k != j and m and OPS.log_densities(alone, tracks[k].mean(0)[None], kind, pooled)[0, 0] >= limit:
                     expected.append(k)
