@@ -45,6 +45,10 @@ def labels_of(
     return Labels(path, video, Fraction(25), 640, 360, 1000, shots, tuple(tracks), tuple(ignored), **keys)
 
 
+def video_of(number: int, path: str) -> Video:
+    return Video(number, path, Fraction(25), 1000, 640, 360)
+
+
 def production(
     rows: Sequence[tuple[int, int, int, Box]], videos: Sequence[str] = ("a.mp4",), cuts: Sequence[int] = ()
 ) -> TrackSet:
@@ -63,7 +67,7 @@ def production(
     starts = np.array([0, *cuts], np.int64)
     shots = Shots.empty(len(starts)).with_columns(start=starts, stop=np.array([*cuts, 1000], np.int64))
     return TrackSet(
-        videos=[Video(i, f"/films/{name}", Fraction(25), 1000, 640, 360) for i, name in enumerate(videos)],
+        videos=[video_of(i, f"/films/{name}") for i, name in enumerate(videos)],
         shots=shots,
         faces=faces,
         tracks=tracks,
@@ -208,16 +212,60 @@ def test_false_cuts_are_wrong_and_dissolves_do_not_count() -> None:
 
 
 def test_labels_find_their_video_by_name() -> None:
-    videos = [Video(4, "/films/a.mp4", Fraction(25), 9, 640, 360), Video(7, "b.mkv", Fraction(25), 9, 640, 360)]
+    videos = [video_of(4, "/films/a.mp4"), video_of(7, "b.mkv")]
     one, other = labels_of([], video="a.mp4"), labels_of([], video="b")
     assert assign([other, one], videos) == {4: one, 7: other}
-    assert assign([labels_of([], video="renamed.mov")], videos[:1]).keys() == {4}
+
+
+def test_one_label_file_and_one_video_match_under_any_name_and_a_note_says_so() -> None:
+    truth = labels_of([labelled(0, "ann", [5])], video="takes [v2].mov")
+    result = evaluate(production(rows_of(0, [5])), clusters(1), [truth])
+    note = "takes [v2].gt.json is for takes [v2].mov, and was compared with /films/a.mp4"
+    assert (result.matched, list(result.notes), result.to_dict()["notes"]) == (1, [note], [note])
+    console = Console(width=160, record=True, file=io.StringIO())
+    console.print(table(result))
+    assert console.export_text().splitlines()[-1].strip() == f"Note: {note}"
+    same = evaluate(production(rows_of(0, [5])), clusters(1), [labels_of([labelled(0, "ann", [5])])])
+    assert list(same.notes) == []
+
+
+def test_labels_of_another_number_of_frames_are_refused() -> None:
+    # The labels are for 1000 frames.
+    for frames in (998, 1002):
+        assert assign([labels_of([])], [replace(video_of(0, "a.mp4"), frames=frames)]).keys() == {0}
+    for frames in (997, 1003):
+        with pytest.raises(LabelError, match=rf"for a video of 1000 frames, a\.mp4 has {frames}"):
+            assign([labels_of([])], [replace(video_of(0, "a.mp4"), frames=frames)])
+    unknown = replace(labels_of([]), frames=None)
+    assert assign([unknown], [replace(video_of(0, "a.mp4"), frames=9)]).keys() == {0}
+
+
+def test_of_videos_of_one_name_the_folders_decide() -> None:
+    videos = [
+        video_of(0, "/films/s1/ep1/a.mp4"),
+        video_of(1, "/films/s1/ep2/a.mp4"),
+        video_of(2, "/films/s2/ep1/a.mp4"),
+    ]
+    for named, expected in {"ep2/a.mp4": 1, "s2/ep1/a.mp4": 2, "s1/ep1/a": 0, "/disk/s2/ep1/a.mp4": 2}.items():
+        assert assign([labels_of([], video=named)], videos).keys() == {expected}
+    # A name alone counts as in the folder of the label file.
+    beside = [replace(labels_of([]), path=Path(f"/labels/{folder}/a.json")) for folder in ("s2/ep1", "ep2")]
+    assert assign(beside, videos) == {1: beside[1], 2: beside[0]}
+    with pytest.raises(LabelError, match=r"fits 2 videos .* ep1/a\.mp4 \(.*/films/s1/ep1/a\.mp4, .*/films/s2/ep1/a"):
+        assign([labels_of([], video="ep1/a.mp4")], videos)
+    elsewhere = labels_of([labelled(0, "ann", [5])], video="old/a.mp4")
+    notes = evaluate(production(rows_of(0, [5])), clusters(1), [elsewhere]).notes
+    assert list(notes) == ["old/a.gt.json is for old/a.mp4, and was compared with /films/a.mp4"]
 
 
 @pytest.mark.parametrize(
     ("names", "videos", "message"),
     [
-        (["c.mp4"], ["a.mp4", "b.mp4"], r"c\.gt\.json fits no video .* are for c\.mp4; .* videos are a\.mp4, b\.mp4"),
+        (
+            ["c.mp4"],
+            ["x/a.mp4", "b.mp4"],
+            r"c\.gt\.json fits no video .* for c\.mp4 \(c\.gt.*\); .* x/a\.mp4, b\.mp4",
+        ),
         (["a.mp4"], ["x/a.mp4", "y/a.mp4"], r"a\.gt\.json fits 2 videos"),
         (["a.mp4", "a.mp4"], ["a.mp4", "b.mp4"], "are both labels of"),
         (["a.mp4"], [], "fits no video of the run: .* videos are none"),
@@ -225,14 +273,14 @@ def test_labels_find_their_video_by_name() -> None:
     ],
 )
 def test_labels_without_their_video_are_refused(names: list[str], videos: list[str], message: str) -> None:
-    known = [Video(i, path, Fraction(25), 9, 640, 360) for i, path in enumerate(videos)]
+    known = [video_of(i, path) for i, path in enumerate(videos)]
     with pytest.raises(LabelError, match=message):
         assign([labels_of([], video=name) for name in names], known)
 
 
 def test_labels_of_another_size_are_refused() -> None:
     with pytest.raises(LabelError, match=r"pictures of 640x360, a\.mp4 has 1280x720"):
-        assign([labels_of([])], [Video(0, "a.mp4", Fraction(25), 9, 1280, 720)])
+        assign([labels_of([])], [replace(video_of(0, "a.mp4"), width=1280, height=720)])
 
 
 def test_a_run_without_any_face_is_evaluated() -> None:

@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from rich.table import Table
+from rich.text import Text
 
 from vcn_trt.labels import Labels
-from vcn_trt.matching import Matches, assign, match_tracks
+from vcn_trt.matching import Matches, assign, match_tracks, renamed
 from vcn_trt.metrics import Scores, score
 from vcn_trt.ragged import Ragged
 from vcn_trt.types import UNKNOWN, Clusters, Shots, TrackSet
@@ -81,7 +82,8 @@ class Evaluation:
     that are not Unknown. tracks = matched + ignored + unmatched + unlabelled. boxes: labelled faces of people;
     box_coverage: the share that a predicted face of any track covers, box_coverage_known: of a track that is not
     Unknown. identity_switches: how often a predicted track goes over to another person between two matched faces.
-    cuts: None where no label file has shots. missed: labelled people without any predicted track.
+    cuts: None where no label file has shots. missed: labelled people without any predicted track. notes: what a reader
+    should know before trusting the numbers: labels compared with a video of another name.
     """
 
     with_unknown: Scores
@@ -101,6 +103,7 @@ class Evaluation:
     people: Sequence[Person]
     mixed_clusters: Sequence[MixedCluster]
     missed: Sequence[str]
+    notes: Sequence[str] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON: None for NaN."""
@@ -113,9 +116,10 @@ def evaluate(
 ) -> Evaluation:
     """The clusters of a production against the label files of its videos; people are shared by name across files.
 
-    A label file belongs to the video of the same file name (of the same stem, where it names none with a suffix), or,
-    if there is one of each, to that. Tracks of videos without labels are left out and counted. Raises LabelError where
-    a file belongs to no video or to several, where two belong to one, or where the sizes of the pictures differ.
+    A label file belongs to the video of the same file name (of the same stem, where it names none with a suffix), of
+    several to the one with whose path most folders agree, or, if there is one of each, to that: `notes` tells where
+    names differ. Tracks of videos without labels are left out and counted. Raises LabelError where a file belongs to
+    no video or to several, where two belong to one, or where the sizes or the numbers of the pictures differ.
     """
     by_video = assign(labels, track_set.videos)
     matches = match_tracks(track_set.faces, by_video, track_set.n_tracks, track_set.tracks.video)
@@ -143,6 +147,7 @@ def evaluate(
         people=people,
         mixed_clusters=_mixed_clusters(predicted, true),
         missed=[p.name for p in people if not p.tracks],
+        notes=renamed(by_video, track_set.videos),
     )
 
 
@@ -231,7 +236,7 @@ def _share(part: Any, whole: Any) -> float:
 
 
 def table(evaluation: Evaluation) -> Table:
-    """The evaluation for a person: the scores, then who is split or mixed."""
+    """The evaluation for a person: the scores, then who is split or mixed, and under it the notes."""
     e = evaluation
     out = Table("", "Unknown as errors", "without Unknown", title="Against the labels", title_justify="left")
     rows = {
@@ -267,6 +272,9 @@ def table(evaluation: Evaluation) -> Table:
         out.add_section()
     for mixed in e.mixed_clusters:
         out.add_row(f"cluster {mixed.cluster} mixes", ", ".join(f"{name} {n}" for name, n in mixed.people.items()))
+    if e.notes:
+        # Text: in a plain string Rich would take a file name's brackets for markup.
+        out.caption, out.caption_justify = Text("\n".join(f"Note: {note}" for note in e.notes)), "left"
     return out
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import PurePath
+from pathlib import Path, PurePath
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +16,9 @@ from vcn_trt.labels import Labels
 from vcn_trt.types import Faces, Video
 
 MIN_IOU = 0.4
+
+FRAMES_APART = 2
+"""By how many frames labels and video may differ: containers round their ends. More is another film, or another cut."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,16 +42,21 @@ class Matches:
 
 
 def assign(labels: Sequence[Labels], videos: Sequence[Video]) -> dict[int, Labels]:
-    """The labels of each video that has some, by video id. Raises LabelError as `evaluate` does."""
+    """The labels of each video that has some, by video id.
+
+    The file name decides; among several videos of one name, the most folders before it that agree. A label file's
+    `video` without folders counts as in the label file's own. Raises LabelError as `evaluate` does.
+    """
     if not labels:
         raise LabelError("no label file was given; expected one or more, a file for each video to be measured")
     both = (
-        f"label files are for {', '.join(one.video for one in labels)}; "
-        f"the run's videos are {', '.join(PurePath(v.path).name for v in videos) or 'none'}"
+        f"label files are for {', '.join(f'{one.video} ({one.path})' for one in labels)}; "
+        f"the run's videos are {', '.join(v.path for v in videos) or 'none'}"
     )
     by_video: dict[int, Labels] = {}
     for one in labels:
-        found = [v for v in videos if _names(one.video, v.path)]
+        shared = [_shared_parts(one, v) for v in videos]
+        found = [v for v, n in zip(videos, shared, strict=True) if n and n == max(shared)]
         if not found and len(labels) == len(videos) == 1:
             found = list(videos)
         if len(found) != 1:
@@ -61,8 +71,22 @@ def assign(labels: Sequence[Labels], videos: Sequence[Video]) -> dict[int, Label
                 f"{video.path} has {video.width}x{video.height}: "
                 "boxes are compared pixel by pixel, so run on the video that was labelled"
             )
+        if one.frames is not None and abs(one.frames - video.frames) > FRAMES_APART:
+            raise LabelError(
+                f"{one.path} is for a video of {one.frames} frames, {video.path} has {video.frames}: "
+                "boxes are compared frame by frame, so run on the video that was labelled"
+            )
         by_video[video.id] = one
     return by_video
+
+
+def renamed(by_video: Mapping[int, Labels], videos: Sequence[Video]) -> list[str]:
+    """A sentence for each video whose labels are for one of another name or folder."""
+    return [
+        f"{by_video[v.id].path} is for {by_video[v.id].video}, and was compared with {v.path}"
+        for v in videos
+        if v.id in by_video and _suffix(PurePath(by_video[v.id].video), PurePath(v.path)) < _length(by_video[v.id])
+    ]
 
 
 def match_tracks(
@@ -162,6 +186,17 @@ def _iou(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(np.divide(common, areas - common, out=np.zeros_like(common), where=areas > common))
 
 
-def _names(label: str, path: str) -> bool:
-    name = PurePath(path)
-    return label == name.name or (not PurePath(label).suffix and label == name.stem)
+def _shared_parts(labels: Labels, video: Video) -> int:
+    """How many parts of their paths agree, from the file name back; 0 where the names differ."""
+    return _suffix(Path(os.path.abspath(labels.path.parent / labels.video)), Path(os.path.abspath(video.path)))
+
+
+def _suffix(labelled: PurePath, path: PurePath) -> int:
+    if labelled.name != path.name and (labelled.suffix or labelled.name != path.stem):
+        return 0
+    folders = zip(reversed(labelled.parent.parts), reversed(path.parent.parts), strict=False)
+    return 1 + sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], folders))
+
+
+def _length(labels: Labels) -> int:
+    return len(PurePath(labels.video).parts)
