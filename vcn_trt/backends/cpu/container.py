@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import re
 from fractions import Fraction
 from pathlib import Path
@@ -18,6 +20,7 @@ _MP4_BOXES = (b"ftyp", b"mdat", b"wide", b"free")
 _STANDARD_RATES = {Fraction(n) for n in (12, 15, 24, 25, 30, 48, 50, 60)} | {
     Fraction(n * 1000, 1001) for n in (12, 15, 24, 30, 48, 60)
 }
+_GONE = {errno.EIO, errno.ESTALE, errno.ENXIO, errno.ENOTCONN, errno.ETIMEDOUT}
 
 
 class Claims(NamedTuple):
@@ -35,7 +38,8 @@ class Claims(NamedTuple):
 
 
 def open_source(path: Path, threads: int) -> tuple[Any, Any]:
-    """The open container and its picture stream (the one players choose; never a cover image). Raises VideoError."""
+    """The open container and its picture stream (the one players choose; never a cover image). Raises VideoError, and
+    OSError where the disk is gone."""
     head = _first_bytes(path)
     try:
         # An absolute name cannot be taken for a protocol ("a:b.mp4"); a playlist must not reach out to the network.
@@ -45,6 +49,7 @@ def open_source(path: Path, threads: int) -> tuple[Any, Any]:
             container_options={"protocol_whitelist": "file,crypto,data"},
         )
     except (av.error.FFmpegError, ValueError) as error:
+        raise_if_gone(path, error)
         if head[4:8] in _MP4_BOXES:
             raise VideoError(_without_index(path)) from error
         reason = getattr(error, "strerror", None) or error
@@ -84,6 +89,15 @@ def read_claims(container: Any, stream: Any) -> Claims:
     )
 
 
+def raise_if_gone(path: Path, error: Exception) -> None:
+    """Raise OSError where this error is the disk's and not the film's: a network disk that drops makes no short film
+    and no bad one. The run fails, and goes on once the disk is back."""
+    number = getattr(error, "errno", None)
+    if number in _GONE:
+        reason = f"{os.strerror(number)}: the disk failed while the film was read. Check it and run again"
+        raise OSError(number, reason, str(path)) from error
+
+
 def frame_rate(average: Fraction | None, guessed: Fraction | None) -> Fraction:
     """The rate of the timeline. The guess (the grid that all presentation times fit) holds where it is a standard rate
     or near the average: so 24 for a film with dropped frames. Else it is a clock's, and the average holds."""
@@ -103,6 +117,7 @@ def _first_bytes(path: Path) -> bytes:
         with path.open("rb") as file:
             head = file.read(16)
     except OSError as error:
+        raise_if_gone(path, error)
         raise VideoError(f"{path} cannot be read ({error.strerror}). Check its permissions and the disk.") from error
     if not head:
         raise VideoError(f"{path} is empty (0 bytes). Copy it again.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from itertools import chain, islice
@@ -13,7 +14,7 @@ import av.error
 import numpy as np
 
 from vcn_trt.backends.base import DecodeReport, FrameBatch
-from vcn_trt.backends.cpu.container import open_source, read_claims
+from vcn_trt.backends.cpu.container import open_source, raise_if_gone, read_claims
 from vcn_trt.backends.cpu.deinterlace import Deinterlacer
 from vcn_trt.backends.cpu.frame import CpuFrame, Orientation, displayed_size
 from vcn_trt.config import DecodeConfig
@@ -25,7 +26,8 @@ _ONE_PICTURE_A_PACKET = ("h264", "hevc", "av1")
 
 
 def open_decoder(path: Path, video_id: int, config: DecodeConfig) -> PyAvDecoder:
-    """Open a video for one pass; its first frame is decoded at once. Raises VideoError where nothing can be decoded.
+    """Open a video for one pass; its first frame is decoded at once. Raises VideoError where nothing can be decoded,
+    and OSError, then or later in the pass, where the disk fails: only damaged data becomes a film with frames lost.
 
     `seconds` are presentation times from the start of the container, which is 0: a transport stream's arbitrary first
     clock value is taken off, while a picture that starts after its sound keeps that delay. They rise strictly; one that
@@ -68,6 +70,7 @@ class PyAvDecoder:
             self._claims = read_claims(self._container, self._stream)
             self._first = next(self._frames, None)
             if self._first is None:
+                self._ask_the_disk()
                 raise VideoError(self._nothing())
         except BaseException:
             self.close()
@@ -200,6 +203,7 @@ class PyAvDecoder:
             except IndexError:
                 return  # PyAV's end of a damaged transport stream in which new streams seemed to appear.
             except av.error.FFmpegError as error:
+                raise_if_gone(self._path, error)
                 if self._tally.packets == before:
                     self._tally.broken_off = str(error.strerror or error)
                     return
@@ -228,8 +232,15 @@ class PyAvDecoder:
                     except (av.error.FFmpegError, ValueError):
                         continue
                     yield from (frame for frame in frames if frame.pts is not None and frame.pts > last_pts)
-            except av.error.FFmpegError:
+            except av.error.FFmpegError as error:
+                raise_if_gone(self._path, error)
                 return  # What it would have brought is counted as lost.
+
+    def _ask_the_disk(self) -> None:
+        """Raise OSError where the file's end cannot be read: a demuxer may take a failed read for the end of file."""
+        with self._path.open("rb") as file:
+            file.seek(-1, os.SEEK_END)
+            file.read(1)
 
     def _nothing(self) -> str:
         tally = self._tally
@@ -251,6 +262,8 @@ class PyAvDecoder:
             where = "" if tally.refused_at is None else f" (the first near {tally.refused_at:.1f} s)"
             warn(f"{_count(refused, 'packet')} could not be decoded{where}")
         missing = max(0, claims.promised - tally.packets)
+        if missing or tally.broken_off:
+            self._ask_the_disk()
         if missing:
             warn(f"the container promises {_count(claims.promised, 'frame')}, but it breaks off after {end:.1f} s")
         if tally.broken_off:
