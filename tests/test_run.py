@@ -79,7 +79,7 @@ class Kitchen:
         config, sources = config or Config(), sources or SOURCES
         with hold(folder, config, sources, update=update):
             run = Run(folder, config, sources, "none", silent)
-            run.save_record()
+            run.begin()
             dough = run.stage(self.dough, sources, Weights(model), config.detect)
             run.stage(self.bread, dough, config.cluster)
             run.finish("done")
@@ -115,9 +115,10 @@ def test_the_same_again_computes_nothing(baked: Path) -> None:
         ({"config": changed("cluster.method=finch")}, ["bread"]),
         ({"config": changed("detect.size=640")}, ["dough", "bread"]),
         ({"config": changed("embed.batch=1")}, []),  # no stage here has that slice
+        ({"config": changed("detect.workers=1")}, []),  # only the speed
         ({"model": "other weights"}, ["dough", "bread"]),
         ({"sources": [Source(Path("a.mp4"), "0" * 64)]}, ["dough", "bread"]),
-        ({"sources": [Source(Path("renamed.mp4"), "f" * 64)]}, []),
+        ({"sources": [Source(Path("renamed.mp4"), "f" * 64)]}, ["dough", "bread"]),  # the path is part of the answer
         ({"sources": [Source(Path("gone.mp4"), "unreadable")]}, ["dough", "bread"]),
     ],
 )
@@ -405,3 +406,53 @@ def test_a_run_moved_elsewhere_is_still_done(baked: Path, tmp_path: Path) -> Non
     kitchen = Kitchen()
     kitchen.bake(Path(shutil.move(baked, tmp_path / "elsewhere")))
     assert kitchen.cooked == []
+
+
+def failing() -> Kitchen:
+    kitchen = Kitchen()
+    kitchen.fail = {"dough": ValueError("burnt")}
+    return kitchen
+
+
+def test_a_try_that_fails_before_it_changes_anything_takes_nothing_away(baked: Path) -> None:
+    before = {n: c for n, c in tree(baked).items() if not n.startswith(".work")}
+    with pytest.raises(ValueError, match="burnt"):
+        failing().bake(baked, changed("detect.size=640"), update=True)
+    assert {n: c for n, c in tree(baked).items() if not n.startswith(".work")} == before
+    kitchen = Kitchen()
+    kitchen.bake(baked)  # the first command is not refused
+    assert kitchen.cooked == []
+
+
+def test_a_run_that_came_to_nothing_does_not_block_its_folder(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="burnt"):
+        failing().bake(tmp_path / "run")
+    Kitchen().bake(tmp_path / "run", changed("detect.size=640"), [Source(Path("b.mp4"), "0" * 64)])
+
+
+def test_what_a_kill_at_the_end_of_a_stage_left_is_cleared(baked: Path) -> None:
+    for name in ("dough.new", "dough.unfinished"):
+        (baked / ".work" / name).mkdir()
+        (baked / ".work" / name / "large.bin").touch()
+    Kitchen().bake(baked)
+    assert not list((baked / ".work").glob("dough.[nu]*"))
+
+
+def test_a_stage_that_asks_for_another_try_is_computed_again(tmp_path: Path) -> None:
+    class Unsure(Kitchen):
+        def _cook(self, desk: Desk, name: str, text: str) -> dict[str, Any]:
+            return super()._cook(desk, name, text) | {"again": name == "dough"}
+
+    first, second = Unsure(), Kitchen()
+    first.bake(tmp_path / "run")
+    second.bake(tmp_path / "run")
+    assert (first.cooked, second.cooked) == (["dough", "bread"], ["dough", "bread"])
+
+
+def test_a_loaded_stage_keeps_the_seconds_and_versions_it_was_made_with(baked: Path) -> None:
+    stamp = baked / ".work" / "dough.json"
+    facts = json.loads(stamp.read_text())
+    stamp.write_text(json.dumps(facts | {"seconds": 41.5, "versions": {"torch": "1.0"}}))
+    stages = Kitchen().bake(baked).record["stages"]
+    assert (stages["dough"]["seconds"], stages["dough"]["versions"]) == (41.5, {"torch": "1.0"})
+    assert "versions" not in stages["bread"]

@@ -12,9 +12,9 @@ from typing import Any
 
 from vcn_trt import backends, pipeline, store
 from vcn_trt.cluster import people
-from vcn_trt.config import Config, to_dict
+from vcn_trt.config import Config, what_counts
 from vcn_trt.errors import RunError, VcnError
-from vcn_trt.run import Hook, Run, hold, read_record, silent
+from vcn_trt.run import FINISHED, Hook, Run, hold, read_record, silent
 from vcn_trt.sources import Source, find
 from vcn_trt.types import Clusters, TrackSet
 
@@ -36,7 +36,7 @@ class Answer:
 
 
 def cluster(
-    videos: Iterable[str | Path],
+    videos: str | Path | Iterable[str | Path],
     out: str | Path | None = None,
     config: Config | None = None,
     *,
@@ -50,14 +50,22 @@ def cluster(
     Raises VcnError.
     """
     config = config or Config()
-    sources = find(map(Path, videos))
+    sources = find([videos] if isinstance(videos, str | Path) else videos)
     folder = Path(out) if out is not None else default_folder(sources, config)
+    return cluster_sources(sources, folder, config, update=update, hook=hook)
+
+
+def cluster_sources(
+    sources: Sequence[Source], folder: Path, config: Config, *, update: bool = False, hook: Hook = silent
+) -> Answer:
+    """`cluster` on videos that were found already."""
     backend = backends.open(config.device)
     with hold(folder, config, sources, update=update):
         run = Run(folder, config, sources, backend.description, hook)
-        run.save_record()
+        run.begin()
         try:
             pipeline.cluster_videos(run, sources, backend)
+            conclude(run)
         except KeyboardInterrupt:
             run.finish("interrupted")
             raise
@@ -68,12 +76,11 @@ def cluster(
             except VcnError as second:
                 raise error from second
             raise
-        conclude(run)
     return open_run(folder)
 
 
 def conclude(run: Run) -> None:
-    """The record of a run whose stages are all there."""
+    """The record of a run whose stages are all there. Its speed is that of one undisturbed try, else it has none."""
     stages = run.record["stages"]
     ingested = stages["ingest"]
     failed = ingested.pop("failed")
@@ -81,7 +88,7 @@ def conclude(run: Run) -> None:
     run.record["failed"] = failed
     run.record["warnings"] = [w for facts in stages.values() for w in facts.pop("warnings", [])]
     run.record["frames"] = ingested["frames"]
-    run.record["fps"] = None if ingested["loaded"] else round(ingested["frames"] / ingested["seconds"], 2)
+    run.record["fps"] = None if ingested["resumed"] else round(ingested["frames"] / ingested["seconds"], 2)
     run.finish("partial" if failed else "done")
 
 
@@ -89,7 +96,7 @@ def open_run(folder: str | Path) -> Answer:
     """A finished run directory. Raises RunError where it is none, or was broken off before its answer."""
     folder = Path(folder)
     record = read_record(folder)
-    if record["state"] not in ("done", "partial"):
+    if record["state"] not in FINISHED:
         raise RunError(
             f"{folder} holds no finished run (its state is {record['state']!r}): run `vcn run` on this folder again"
         )
@@ -100,10 +107,10 @@ def open_run(folder: str | Path) -> Answer:
 
 def default_folder(sources: Sequence[Source], config: Config) -> Path:
     """`runs/<stem>-<hash8>`: the same videos and config come back to the same folder."""
-    parts = [[s.fingerprint for s in sources], {k: v for k, v in to_dict(config).items() if k != "device"}]
+    parts = [[s.fingerprint for s in sources], {k: v for k, v in what_counts(config).items() if k != "device"}]
     hash8 = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:8]
     stem = re.sub(r"[^\w.-]+", "_", sources[0].path.stem).strip("._") or "video"
     return Path("runs") / f"{stem[:60]}-{hash8}"
 
 
-__all__ = ["Answer", "VcnError", "cluster", "default_folder", "open_run"]
+__all__ = ["Answer", "VcnError", "cluster", "cluster_sources", "default_folder", "open_run"]

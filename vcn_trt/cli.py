@@ -41,7 +41,7 @@ Device = Annotated[str | None, typer.Option(help="auto or cpu.")]
 @app.command()
 def run(
     videos: Annotated[
-        list[Path], typer.Argument(metavar="VIDEO...", help="Files and folders: one production, one cast.")
+        list[str], typer.Argument(metavar="VIDEO...", help="Files and folders: one production, one cast.")
     ],
     out: Annotated[Path | None, typer.Option(help="The run directory; runs/<stem>-<hash8> by default.")] = None,
     config: Configs = None,
@@ -67,12 +67,12 @@ def run(
     sources = find(videos)
     folder = out or api.default_folder(sources, settings)
     if dry_run:
-        return _show_plan(api, folder, settings, sources, as_json)
+        raise typer.Exit(_show_plan(folder, settings, sources, update, as_json))
     _bring_weights(settings)
     if not as_json:
         ERR.print(f"Run directory: {folder}", markup=False)
     with progress(quiet) as hook:
-        answer = api.cluster(videos, folder, settings, update=update, hook=hook)
+        answer = api.cluster_sources(sources, folder, settings, update=update, hook=hook)
     if as_json:
         OUT.print_json(json.dumps({"folder": str(folder), **answer.record}))
     else:
@@ -225,6 +225,7 @@ def _say(sentence: str) -> None:
 
 
 def _terminate(number: int, frame: Any) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once is enough: what follows is putting the run away
     raise KeyboardInterrupt
 
 
@@ -249,28 +250,32 @@ def _bring_weights(config: Config) -> None:
             fetch.fetch(name, _say)
 
 
-def _show_plan(api: Any, folder: Path, config: Config, sources: Any, as_json: bool) -> None:
+def _show_plan(folder: Path, config: Config, sources: Any, update: bool, as_json: bool) -> int:
+    """Print the plan; -> the exit status that the run would begin with."""
     from vcn_trt import plan
 
-    found = plan.make(sources, folder, config)
+    found = plan.make(sources, folder, config, update)
     if as_json:
         OUT.print_json(json.dumps(found.to_json()))
-        return
-    print(f"Run directory: {found.out}" + (" (a run is there: it would go on, or be refused)" if found.exists else ""))
-    print(f"Device: {found.device}")
-    for video in found.videos:
-        print(f"Video: {video.path}: {video.description or 'LEFT OUT: ' + video.problem}")
-    for name, state in found.models.items():
-        print(f"Model: {name}: {state}")
-    print(f"Disk: about {found.disk_bytes / 1e6:.0f} MB of {found.free_bytes / 1e9:.1f} GB free")
+    else:
+        print(f"Run directory: {found.out}: {found.folder_state}")
+        print(f"Device: {found.device}")
+        for video in found.videos:
+            print(f"Video: {video.path}: {video.description or 'LEFT OUT: ' + video.problem}")
+        for name, state in found.models.items():
+            print(f"Model: {name}: {state}")
+        print(f"Disk: about {found.disk_bytes / 1e6:.0f} MB of {found.free_bytes / 1e9:.1f} GB free")
+    if found.refused or all(video.problem for video in found.videos):
+        return 1
+    return SOME_FAILED if any(video.problem for video in found.videos) else 0
 
 
 def _summary(answer: Any, folder: Path) -> str:
     record = answer.record
     speed = f", {record['fps']:.0f} frames a second" if record["fps"] else ""
     people, tracks = answer.people.n_clusters, answer.tracks.n_tracks
-    unknown = int((answer.people.labels < 0).sum())
+    unknown, frames = int((answer.people.labels < 0).sum()), record["frames"]
     return (
         f"{people} {'person' if people == 1 else 'people'} in {tracks} {'track' if tracks == 1 else 'tracks'}"
-        f" ({unknown} Unknown), {record['frames']} frames{speed}\n{folder / 'report.html'}"
+        f" ({unknown} Unknown), {frames} {'frame' if frames == 1 else 'frames'}{speed}\n{folder / 'report.html'}"
     )

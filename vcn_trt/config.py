@@ -14,6 +14,9 @@ from typing import Any, Literal
 
 from vcn_trt.errors import UsageError
 
+SPEED_ONLY = {"speed only": True}
+"""Metadata of a field that changes how fast an answer comes, and not the answer: no run is another because of it."""
+
 
 @dataclass(frozen=True)
 class DecodeConfig:
@@ -21,7 +24,7 @@ class DecodeConfig:
     deinterlace: "auto" weaves nothing and filters flagged frames one to one, "off" takes them as coded."""
 
     batch: int = 4
-    threads: int = 0
+    threads: int = field(default=0, metadata=SPEED_ONLY)
     deinterlace: Literal["auto", "off"] = "auto"
 
 
@@ -52,7 +55,7 @@ class DetectConfig:
     score: float = 0.1
     nms: float = 0.4
     stride: int = 1
-    workers: int = 0
+    workers: int = field(default=0, metadata=SPEED_ONLY)
 
 
 @dataclass(frozen=True)
@@ -172,14 +175,16 @@ def load(path: Path | None = None, overrides: Iterable[str] = ()) -> Config:
 
 LIMITS: Mapping[str, tuple[float, float]] = {
     "seed": (0, 2**63 - 1),
-    "decode.batch": (1, 64),
-    "decode.threads": (0, 1024),
-    "shots.min_frames": (1, 10_000),
+    "decode.batch": (1, 16),
+    "decode.threads": (0, 64),
+    "shots.threshold": (0, 255),
+    "shots.adaptive_threshold": (0, 255),
+    "shots.min_frames": (1, 250),
     "detect.size": (0, 8192),
-    "detect.score": (0, 1),
+    "detect.score": (0.01, 1),
     "detect.nms": (0, 1),
     "detect.stride": (1, 1000),
-    "detect.workers": (0, 1024),
+    "detect.workers": (0, 64),
     "track.high": (0, 1),
     "track.low": (0, 1),
     "track.new": (0, 1),
@@ -189,8 +194,10 @@ LIMITS: Mapping[str, tuple[float, float]] = {
     "track.min_faces": (1, 1_000_000),
     "track.sure": (0, 1),
     "crops.interval_seconds": (0.001, 3600),
+    "crops.min_side": (0, 10_000),
+    "crops.min_sharpness": (0, 1_000_000),
     "crops.max_rejected": (0, 1),
-    "embed.batch": (1, 4096),
+    "embed.batch": (1, 256),
     "cluster.threshold": (0, 2),
     "cluster.k": (0, 1_000_000),
 }
@@ -204,6 +211,16 @@ def _check_limits(config: Config) -> Config:
         value = (tree[section] if section else tree)[key]
         if value is not None and not low <= value <= high:
             raise UsageError(f"{name} must be from {low:g} to {high:g}; found {value!r}")
+    track, cluster = config.track, config.cluster
+    if not track.low <= track.high <= track.new:
+        found = f"{track.low:g}, {track.high:g}, {track.new:g}"
+        raise UsageError(f"track.low, track.high and track.new must rise; found {found}")
+    if cluster.threshold is not None and cluster.method not in ("hac", "dbscan"):
+        raise UsageError(f"{cluster.method} has no cluster.threshold: leave it out, or take hac or dbscan")
+    if cluster.k and cluster.method not in ("hac", "finch"):
+        raise UsageError(
+            f"{cluster.method} finds the number of people itself: leave cluster.k at 0, or take hac or finch"
+        )
     if 0 < config.detect.size < 128:
         raise UsageError(f"detect.size must be 0 (chosen by the picture's) or at least 128; found {config.detect.size}")
     return config
@@ -212,6 +229,16 @@ def _check_limits(config: Config) -> Config:
 def to_dict(config: Any) -> dict[str, Any]:
     """The config as nested plain values: the same keys and types as its TOML."""
     return dataclasses.asdict(config)
+
+
+def what_counts(config: Any) -> dict[str, Any]:
+    """`to_dict` without what only changes the speed: configs that agree in it give the same answer."""
+    return {
+        f.name: what_counts(value) if dataclasses.is_dataclass(value) else value
+        for f in dataclasses.fields(config)
+        if "speed only" not in f.metadata
+        for value in [getattr(config, f.name)]
+    }
 
 
 def to_toml(config: Config) -> str:
@@ -278,7 +305,8 @@ def _coerce(value: Any, hint: Any, name: str) -> Any:
             return str(value)
     except (ValueError, KeyError):
         pass
-    raise UsageError(f"{name} must be a {hint.__name__}; found {value!r}")
+    kind = {"int": "a whole number", "float": "a number", "bool": "true or false", "str": "a text"}[hint.__name__]
+    raise UsageError(f"{name} must be {kind}; found {value!r}")
 
 
 def _toml_value(value: Any) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from vcn_trt.backends import Backend
 from vcn_trt.cluster.people import CLUSTER
-from vcn_trt.embed import EMBED
+from vcn_trt.embed import EMBED, open_base
 from vcn_trt.ingest.production import INGEST
 from vcn_trt.report.page import REPORT
 from vcn_trt.run import Run
@@ -20,7 +20,7 @@ def cluster_videos(run: Run, sources: Sequence[Source], backend: Backend) -> Clu
     done."""
     config = run.config
     detector = open_model(config.detect.model, "detector")
-    base = open_model(config.embed.model, "base")
+    base = open_base(config.embed.model, backend)
 
     tracks = run.stage(INGEST, sources, detector, backend, config.ingest)
     vectors = run.stage(EMBED, tracks, base, backend, config.embed)

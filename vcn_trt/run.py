@@ -25,11 +25,14 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
-from vcn_trt.config import Config, to_dict, to_toml
+from vcn_trt.config import Config, to_dict, to_toml, what_counts
 from vcn_trt.errors import RunError, VcnError
 from vcn_trt.sources import Source
 
 SCHEMA = "vcn-trt/run/1"
+FINISHED = ("done", "partial")
+"""The states of a record whose run has an answer."""
+
 T = TypeVar("T")
 
 
@@ -57,8 +60,9 @@ class Desk:
 
 @dataclass(frozen=True)
 class Stage(Generic[T]):
-    """compute(desk, *inputs) writes `files` into desk.folder and returns facts for the record (plain JSON);
-    load(run folder, facts) reads them back. Raise `version` when the answer of the same inputs changes."""
+    """compute(desk, *inputs) writes `files` into desk.folder and returns facts for the record (plain JSON; a true
+    "again" asks the next run to compute anew); load(run folder, facts) reads them back. Raise `version` when the answer
+    of the same inputs changes."""
 
     name: str
     version: int
@@ -74,6 +78,7 @@ class Run:
         self.folder, self.config = folder, config
         self._hook, self._inside = hook, folder / ".work"
         self._keys: dict[int, tuple[Any, str]] = {}
+        self._claimed = False
         self.record: dict[str, Any] = {
             "schema": SCHEMA,
             "versions": versions(),
@@ -92,48 +97,55 @@ class Run:
         """The stage's answer: loaded where its key is the one on disk, else computed. Raises RunError where the disk
         is full; what was computed before stays."""
         key = self._key(stage, inputs)
-        stamp = self._inside / f"{stage.name}.json"
-        facts = self._facts(stage, key)
-        started = time.perf_counter()
-        loaded = facts is not None
-        if facts is None:
+        stamp = self._stamp(stage, key)
+        loaded = stamp is not None
+        if stamp is None:
             with _writing(self.folder, stage.name):
-                facts = self._compute(stage, key, stamp, inputs)
-        answer = stage.load(self.folder, facts)
-        self._keys[id(answer)] = answer, key
+                stamp = self._compute(stage, key, inputs)
+        else:
+            self._clear(stage)
+        answer = stage.load(self.folder, stamp["facts"])
+        # An answer that is to be computed again is no one's input twice: what is made of it is made anew too.
+        self._keys[id(answer)] = answer, key if stamp["key"] == key else f"{key} {time.time_ns()}"
+        made_with = {} if stamp["versions"] == self.record["versions"] else {"versions": stamp["versions"]}
         self.record["stages"][stage.name] = {
             "key": key,
             "loaded": loaded,
-            "seconds": round(time.perf_counter() - started, 3),
-            **facts,
+            "seconds": stamp["seconds"],
+            **stamp["facts"],
+            **made_with,
         }
-        self.save_record()
         return answer
 
-    def is_done(self, stage: Stage[T], key: str) -> bool:
-        """Whether the files of this stage are there under this key."""
-        return self._facts(stage, key) is not None
-
-    def save_record(self) -> None:
-        """Write run.json whole. Raises RunError where the disk is full or not writable."""
-        with _writing(self.folder, "the record of the run"):
-            replace_text(self.folder / "run.json", json.dumps(self.record, indent=1, ensure_ascii=False) + "\n")
+    def begin(self) -> None:
+        """Write config.toml and run.json where there is no run yet: an earlier one's stay until its files are
+        replaced, so that what goes wrong before that takes nothing away."""
+        if not (self.folder / "run.json").exists():
+            self._claim()
 
     def finish(self, state: str, error: str | None = None) -> None:
-        """The exit state ("done", "partial", "failed", "interrupted") into the record."""
+        """The exit state ("done", "partial", "failed", "interrupted") into the record. An earlier run's record stays
+        where this one failed before it changed anything."""
         self.record.update({"state": state, "finished": _now()} | ({"error": error} if error else {}))
-        self.save_record()
+        if self._claimed or state in FINISHED:
+            self._claim()
 
-    def _facts(self, stage: Stage[Any], key: str) -> dict[str, Any] | None:
+    def _claim(self) -> None:
+        self._claimed = True
+        with _writing(self.folder, "the record of the run"):
+            replace_text(self.folder / "config.toml", to_toml(self.config))
+            replace_text(self.folder / "run.json", json.dumps(self.record, indent=1, ensure_ascii=False) + "\n")
+
+    def _stamp(self, stage: Stage[Any], key: str) -> dict[str, Any] | None:
         try:
-            stamp = json.loads((self._inside / f"{stage.name}.json").read_text(encoding="utf-8"))
-            facts: dict[str, Any] = stamp["facts"]
+            stamp: dict[str, Any] = json.loads((self._inside / f"{stage.name}.json").read_text(encoding="utf-8"))
             whole = all((self.folder / name).stat().st_size == size for name, size in stamp["files"].items())
-            return facts if stamp["key"] == key and whole else None
+            complete = {"facts", "seconds", "versions"} <= set(stamp)
+            return stamp if stamp["key"] == key and whole and complete else None
         except (OSError, ValueError, KeyError, TypeError):
             return None
 
-    def _compute(self, stage: Stage[Any], key: str, stamp: Path, inputs: Sequence[Any]) -> dict[str, Any]:
+    def _compute(self, stage: Stage[Any], key: str, inputs: Sequence[Any]) -> dict[str, Any]:
         aside, unfinished, keep = (self._inside / f"{stage.name}.{name}" for name in ("new", "unfinished", "keep"))
         shutil.rmtree(aside, ignore_errors=True)
         for path in (aside, unfinished, keep):
@@ -142,16 +154,29 @@ class Run:
         def progress(completed: int, total: int, unit: str) -> None:
             self._hook(stage.name, completed, total, unit)
 
+        started = time.perf_counter()
         facts = stage.compute(Desk(aside, unfinished, keep, progress), *inputs)
-        sizes = {name: (aside / name).stat().st_size for name in stage.files}
-        stamp.unlink(missing_ok=True)
+        stamp = {
+            "key": "" if facts.pop("again", False) else key,
+            "files": {name: (aside / name).stat().st_size for name in stage.files},
+            "seconds": round(time.perf_counter() - started, 3),
+            "versions": self.record["versions"],
+            "facts": facts,
+        }
+        path = self._inside / f"{stage.name}.json"
+        path.unlink(missing_ok=True)
+        self._claim()
         for name in stage.files:
             (self.folder / name).parent.mkdir(parents=True, exist_ok=True)
             os.replace(aside / name, self.folder / name)
-        replace_text(stamp, json.dumps({"key": key, "files": sizes, "facts": facts}))
-        shutil.rmtree(aside)
-        shutil.rmtree(unfinished)
-        return facts
+        replace_text(path, json.dumps(stamp))
+        self._clear(stage)
+        return stamp
+
+    def _clear(self, stage: Stage[Any]) -> None:
+        """Remove what only a broken-off try needs."""
+        for name in ("new", "unfinished"):
+            shutil.rmtree(self._inside / f"{stage.name}.{name}", ignore_errors=True)
 
     def _key(self, stage: Stage[Any], inputs: Sequence[Any]) -> str:
         parts = [stage.name, stage.version, [self._identity(value) for value in inputs]]
@@ -161,13 +186,13 @@ class Run:
         if id(value) in self._keys:
             return self._keys[id(value)][1]
         if isinstance(value, Source):
-            return value.fingerprint
+            return [value.fingerprint, str(value.path)]  # the path is part of the answer
         if hasattr(value, "identity"):
             return value.identity
         if isinstance(value, list | tuple):
             return [self._identity(item) for item in value]
         if dataclasses.is_dataclass(value):
-            return to_dict(value)
+            return what_counts(value)
         if isinstance(value, str | int | float | None):
             return value
         raise TypeError(f"a stage's input needs an identity; {type(value).__name__} has none")
@@ -175,7 +200,7 @@ class Run:
 
 @contextmanager
 def hold(folder: Path, config: Config, sources: Sequence[Source], *, update: bool) -> Iterator[None]:
-    """Claim a run directory for this process, and write its config.
+    """Claim a run directory for this process.
 
     Raises RunError where the folder holds something else than a run, a run of another config or of other videos
     (unless `update`), of a newer version, or where another process works in it. Nothing in it is touched then.
@@ -188,18 +213,20 @@ def hold(folder: Path, config: Config, sources: Sequence[Source], *, update: boo
     with _writing(folder, "its beginning"):
         # A run killed at its very beginning has left its lock, but no run.json yet.
         if marker.exists():
-            _check_same(marker, config, sources, update)
-        elif any(folder.iterdir()) and not (inside / "lock").exists():
+            read_record(folder) if update else check_same(folder, config, sources)
+        elif any(f != inside for f in folder.iterdir()) and not (inside / "lock").exists():
             raise RunError(f"{folder} is not empty and holds no run.json: give a new folder with --out")
         inside.mkdir(exist_ok=True)
         lock = (inside / "lock").open("w")
     with lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
+        except BlockingIOError as error:
             raise RunError(f"another process works in {folder}: wait for it, or give another --out") from error
-        with _writing(folder, "its beginning"):
-            replace_text(folder / "config.toml", to_toml(config))
+        except OSError as error:
+            raise RunError(
+                f"{folder} is on a disk that cannot lock files ({error.strerror}): give an --out on another"
+            ) from error
         yield
 
 
@@ -227,6 +254,7 @@ def read_record(folder: Path) -> dict[str, Any]:
     try:
         record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         schema = record["schema"]
+        missing = {"config", "sources", "stages", "state", "videos", "failed"} - set(record)
     except FileNotFoundError as error:
         raise RunError(
             f"{folder} is not a run directory (it has no run.json); `vcn run VIDEO --out DIR` makes one"
@@ -237,6 +265,8 @@ def read_record(folder: Path) -> dict[str, Any]:
         raise RunError(
             f"{path} is of schema {schema!r}, this version reads {SCHEMA!r}: install the version that wrote it"
         )
+    if missing:
+        raise RunError(f"{path} has no {sorted(missing)[0]!r}; remove it and run `vcn run` on this folder again")
     return record
 
 
@@ -273,21 +303,21 @@ def versions() -> dict[str, str]:
     return found
 
 
-def _check_same(marker: Path, config: Config, sources: Sequence[Source], update: bool) -> None:
-    record = read_record(marker.parent)
-    if update:
-        return
-    before, now = record["config"], to_dict(config)
+def check_same(folder: Path, config: Config, sources: Sequence[Source]) -> None:
+    """Raise RunError where a folder holds a run of another config or of other videos, saying what differs."""
+    record = read_record(folder)
+    if not record["stages"]:
+        return  # it never came to anything
+    before, now = record["config"], what_counts(config)
     changed = [
-        f"{section}.{key} is {value!r} there, {now.get(section, {}).get(key)!r} here"
-        for section, values in before.items()
+        f"{section}.{key} is {before.get(section, {}).get(key)!r} there, {value!r} here"
+        for section, values in now.items()
         if isinstance(values, dict)
         for key, value in values.items()
-        if now.get(section, {}).get(key) != value
+        if before.get(section, {}).get(key) != value
     ]
-    changed += [
-        f"{key} is {before.get(key)!r} there, {now[key]!r} here" for key in ("seed",) if before.get(key) != now[key]
-    ]
+    if before.get("seed") != now["seed"]:
+        changed.append(f"seed is {before.get('seed')!r} there, {now['seed']!r} here")
     if [s["fingerprint"] for s in record["sources"]] != [s.fingerprint for s in sources]:
         changed.append(
             f"its videos are {', '.join(s['path'] for s in record['sources'])}; "
@@ -295,7 +325,7 @@ def _check_same(marker: Path, config: Config, sources: Sequence[Source], update:
         )
     if changed:
         raise RunError(
-            f"{marker.parent} holds a run made otherwise, and was left as it is: {'; '.join(changed)}. "
+            f"{folder} holds a run made otherwise, and was left as it is: {'; '.join(changed)}. "
             "Give another --out, or --update to recompute there what the change touches"
         )
 
@@ -305,11 +335,13 @@ def _now() -> str:
 
 
 __all__ = [
+    "FINISHED",
     "Desk",
     "Hook",
     "Run",
     "Stage",
     "VcnError",
+    "check_same",
     "hold",
     "read_record",
     "replace_text",

@@ -3,7 +3,9 @@ pieces."""
 
 from __future__ import annotations
 
+import os
 import zipfile
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import fields
 from fractions import Fraction
@@ -135,6 +137,25 @@ def read_embeddings(path: Path) -> Embeddings:
             return Embeddings(arrays["base"], arrays.get("adapted"))
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise RunError(f"{path} cannot be read ({error}); run `vcn run` on this folder again") from error
+
+
+def replace_npz(path: Path, arrays: dict[str, NDArray[Any]]) -> None:
+    """Write arrays whole or not at all, and on the disk before they are named: a power cut leaves no empty file."""
+    scratch = path.with_name(f"new-{path.name}")
+    with scratch.open("wb") as file:
+        np.savez(file, **arrays)  # type: ignore[arg-type]
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(scratch, path)
+
+
+def read_npz(path: Path) -> dict[str, NDArray[Any]] | None:
+    """The arrays of a file; None where it is missing or damaged."""
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+            return dict(arrays)
+    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error):
+        return None
 
 
 def video_to_json(video: Video) -> dict[str, Any]:

@@ -49,12 +49,17 @@ def test_a_face_only_the_small_input_sees_is_added() -> None:
 
 def test_parts_of_a_face_that_outgrew_the_anchors_give_way_to_the_whole() -> None:
     # The full input took the eyes of a close-up for a face, surely; a face beside it stays.
-    found = joined(faces((100, 100, 250, 200, 0.95), (500, 0, 560, 60, 0.9)), faces((0, 0, 400, 500, 0.9)))
+    found = joined(faces((80, 100, 350, 250, 0.95), (500, 0, 560, 60, 0.9)), faces((0, 0, 400, 500, 0.9)))
     assert found == [[500, 0, 560, 60, 0.9], [0, 0, 400, 500, 0.9]]
 
 
+def test_a_small_face_in_front_of_a_close_up_stays() -> None:
+    found = joined(faces((300, 300, 500, 560, 0.98)), faces((100, 50, 1100, 1050, 0.55)))
+    assert found == [[300, 300, 500, 560, 0.98], [100, 50, 1100, 1050, 0.55]]
+
+
 def test_a_doubtful_large_face_of_the_small_input_puts_nothing_away() -> None:
-    assert [100, 100, 250, 200, 0.95] in joined(faces((100, 100, 250, 200, 0.95)), faces((0, 0, 400, 500, 0.3)))
+    assert [80, 100, 350, 250, 0.95] in joined(faces((80, 100, 350, 250, 0.95)), faces((0, 0, 400, 500, 0.3)))
 
 
 @pytest.mark.parametrize(

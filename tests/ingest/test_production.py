@@ -45,7 +45,7 @@ class Production:
         config, sources = config or Config(), sources if sources is not None else find(self.paths)
         with hold(self.folder / "run", config, sources, update=True):
             run = Run(self.folder / "run", config, sources, "fake", silent)
-            run.save_record()
+            run.begin()
             found = run.stage(INGEST, sources, MODEL, self.studio.backend, config.ingest)
             self.failed = run.record["stages"]["ingest"]["failed"]
             self.warnings = run.record["stages"]["ingest"]["warnings"]
@@ -165,9 +165,23 @@ def test_detections_outlive_a_change_of_the_tracker(tmp_path: Path) -> None:
     production.ingest(load(overrides=[once]))
     assert production.studio.network.seen == 300 + 1  # and the picture that every network is tried on
     production.ingest(load(overrides=[once, "track.min_faces=5"]))
-    assert production.studio.network.seen == 301 + 60 + 1  # one whole chunk of 240 frames was kept
+    assert production.studio.network.seen == 301 + 1  # all were kept, the last, shorter chunk too
     production.ingest(load(overrides=[once, "detect.score=0.2"]))
-    assert production.studio.network.seen == 301 + 61 + 301
+    assert production.studio.network.seen == 301 + 1 + 301
+
+
+@pytest.mark.parametrize("damage", [b"", b"PK but not a chunk"])
+def test_damaged_detections_are_looked_for_anew_and_blame_no_film(tmp_path: Path, damage: bytes) -> None:
+    production = Production(tmp_path, {"a.mp4": film(walk(600, 20))})
+    whole = production.ingest(load())
+    second = next(iter(tmp_path.rglob("detections-000001.npz")))
+    second.write_bytes(damage)
+    seen = production.studio.network.seen
+    again = production.ingest(load(overrides=["track.min_faces=5"]))
+    assert production.studio.network.seen > seen + 300  # from the damaged chunk on
+    assert production.failed == []
+    assert again.faces.frame.tolist() == whole.faces.frame.tolist()
+    assert len(second.read_bytes()) > 100
 
 
 def test_copies_of_one_film_keep_their_own_names(tmp_path: Path) -> None:

@@ -132,7 +132,7 @@ def test_tracks_are_ordered_by_start_then_from_left_to_right(tmp_path: Path) -> 
 
 def test_the_representative_frame_is_the_most_frontal_kept_crop(tmp_path: Path) -> None:
     turned = {0: 9.0, 12: 2.0, 24: 0.0, 36: 5.0}
-    blurred = {24: 1.0}  # the most frontal of all is rejected
+    blurred = {24: 0.5}  # the most frontal of all is rejected
     frames = [[Face(100, turned=turned.get(i, 7.0), sharpness=blurred.get(i, 50.0))] for i in range(40)]
     found = sample(tmp_path, frames)
     assert found.crops.reason.tolist() == ["", "", "blur", ""]
@@ -140,7 +140,7 @@ def test_the_representative_frame_is_the_most_frontal_kept_crop(tmp_path: Path) 
 
 
 def test_where_every_crop_is_rejected_the_most_frontal_of_them_stands_for_the_track(tmp_path: Path) -> None:
-    frames = [[Face(100, side=12, turned=3.0 - i / 12)] for i in range(25)]
+    frames = [[Face(100, side=7, turned=3.0 - i / 12)] for i in range(25)]
     found = sample(tmp_path, frames)
     assert set(found.crops.reason) == {"size"}
     assert found.tracks.status.tolist() == ["crops"]

@@ -20,7 +20,7 @@ from vcn_trt.config import DetectConfig
 from vcn_trt.errors import ModelError
 from vcn_trt.zoo.manifest import Manifest
 
-VERSION = 1
+VERSION = 2
 """Raise it when the same frame gives other faces: detections kept on disk are then looked for anew."""
 
 CLOSE_UP_SHRINK = 4
@@ -36,6 +36,9 @@ found in 71 to 98 %)."""
 
 INSIDE = 0.7
 """Share of a box that lies within a larger face for it to be a part of that."""
+
+PART = 1 / 3
+"""A face within a larger one is a part of it only above this share of its size."""
 
 SMALLEST, LARGEST = 640, 1280
 """Bounds of the working size that is chosen by the picture's."""
@@ -101,8 +104,10 @@ def _join(full: RawFaces, small: RawFaces, outgrown: float, threshold: float) ->
     pixels, and puts away what the full input took for faces inside it; else the full input's."""
     size = (small.boxes[:, 2:] - small.boxes[:, :2]).max(1, initial=0)
     large = (size > outgrown) & (small.scores >= SURE)
-    inside = (covered(full.boxes, small.boxes[large]) > INSIDE).any(1)
-    full = take(full, np.flatnonzero(~inside))
+    part = covered(full.boxes, small.boxes[large]) > INSIDE
+    # A far smaller face before a close-up (over a shoulder, a child, a photograph) is one of its own.
+    part &= (full.boxes[:, 2:] - full.boxes[:, :2]).max(1, initial=0)[:, None] > size[large] * PART
+    full = take(full, np.flatnonzero(~part.any(1)))
     sure = full.boxes[full.scores >= SURE]
     new = large | (iou(small.boxes, sure) <= threshold).all(1)
     return RawFaces(*(np.concatenate([a, b[new]]) for a, b in zip(full, small, strict=True)))

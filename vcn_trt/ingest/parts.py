@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, TypeVar
@@ -12,7 +11,7 @@ import numpy as np
 
 from vcn_trt.ingest.sample import SampledCrops, SampledTracks
 from vcn_trt.ingest.stream import Ingested
-from vcn_trt.store import video_from_json, video_to_json
+from vcn_trt.store import read_npz, replace_npz, video_from_json, video_to_json
 from vcn_trt.types import Shots, Table
 
 FILE = "part.npz"
@@ -26,25 +25,19 @@ def save(part: Ingested, folder: Path) -> None:
         "lost": part.lost,
         "warnings": part.warnings,
         "seconds": part.seconds,
+        "resumed": part.resumed,
+        "bytes": _sizes(folder),
     }
-    scratch = folder / f"new-{FILE}"
-    np.savez(
-        scratch,
-        notes=np.array(json.dumps(notes)),
-        **_columns("shots", part.shots),
-        **_columns("tracks", part.tracks),
-        **_columns("crops", part.crops),
-    )
-    os.replace(scratch, folder / FILE)
+    tables = _columns("shots", part.shots) | _columns("tracks", part.tracks) | _columns("crops", part.crops)
+    replace_npz(folder / FILE, {"notes": np.array(json.dumps(notes)), **tables})
 
 
 def load(folder: Path, video_id: int) -> Ingested | None:
-    """The part in a folder, as number `video_id` of its production; None where it was not finished."""
-    path = folder / FILE
-    if not path.exists():
-        return None
-    with np.load(path) as arrays:
-        notes = json.loads(str(arrays["notes"]))
+    """The part in a folder, as number `video_id` of its production; None where it was not finished, or is damaged."""
+    arrays = read_npz(folder / FILE)
+    try:
+        if arrays is None or (notes := json.loads(str(arrays["notes"])))["bytes"] != _sizes(folder):
+            return None
         shots = _table("shots", Shots, arrays)
         return Ingested(
             video=video_from_json({**notes["video"], "id": video_id}),
@@ -54,12 +47,19 @@ def load(folder: Path, video_id: int) -> Ingested | None:
             lost=notes["lost"],
             warnings=notes["warnings"],
             seconds=notes["seconds"],
+            resumed=notes["resumed"],
         )
+    except (KeyError, TypeError, ValueError, OSError):
+        return None
+
+
+def _sizes(folder: Path) -> list[int]:
+    return [(folder / name).stat().st_size for name in ("faces.bin", "crops.bin")]
 
 
 def _columns(prefix: str, table: Table) -> dict[str, Any]:
     return {f"{prefix}.{f.name}": getattr(table, f.name) for f in fields(table)}
 
 
-def _table(prefix: str, kind: type[AnyTable], arrays: np.lib.npyio.NpzFile) -> AnyTable:
+def _table(prefix: str, kind: type[AnyTable], arrays: dict[str, Any]) -> AnyTable:
     return kind(**{f.name: arrays[f"{prefix}.{f.name}"] for f in fields(kind)})

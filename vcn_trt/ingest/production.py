@@ -14,7 +14,7 @@ import numpy as np
 
 from vcn_trt import store
 from vcn_trt.backends.base import Backend, Network
-from vcn_trt.config import IngestConfig, to_dict
+from vcn_trt.config import IngestConfig, what_counts
 from vcn_trt.errors import ModelError, VcnError, VideoError
 from vcn_trt.ingest import parts
 from vcn_trt.ingest.detect import VERSION, FaceDetector
@@ -42,21 +42,26 @@ def ingest(
     network = backend.open_network(model.path)
     _probe(network, model)
     detector = FaceDetector(network, model.manifest, backend, config.detect)
-    detections = _short_hash(VERSION, backend.identity, model.identity, to_dict(config.detect), to_dict(config.decode))
+    detections = _short_hash(
+        VERSION, backend.identity, model.identity, what_counts(config.detect), what_counts(config.decode)
+    )
     # Unfinished work of another config is not this one's.
-    unfinished = _short_hash(backend.identity, model.identity, to_dict(config))
+    unfinished = _short_hash(INGEST.version, VERSION, backend.identity, model.identity, what_counts(config))
     done: list[tuple[Path, Ingested]] = []
     failed: list[dict[str, str]] = []
+    unforeseen = resumed = False
     for number, source in enumerate(sources):
         folder = desk.unfinished / f"{source.fingerprint[:16]}-{unfinished}"
         folder.mkdir(exist_ok=True)
         progress = _share(desk.progress, number, len(sources))
         try:
             part = parts.load(folder, len(done))
+            resumed |= part is not None
             if part is None:
                 cache = desk.keep / f"{source.fingerprint[:16]}-{detections}"
                 part = ingest_video(source.path, len(done), detector, backend, config, folder, cache, progress)
                 parts.save(part, folder)
+            resumed |= part.resumed
             # A copy of a film under another name has the same content and so the same part.
             done.append((folder, replace(part, video=replace(part.video, path=str(source.path)))))
         except VideoError as error:
@@ -64,13 +69,15 @@ def ingest(
         except (VcnError, OSError, MemoryError):
             raise  # the disk, a model, the machine: not this video's fault
         except Exception as error:
-            # One bad file never stops the others: what no one foresaw is reported with its place in the code.
+            # One bad file never stops the others: what no one foresaw is reported with its place in the code, and tried
+            # again by the next run.
+            unforeseen = True
             place = traceback.extract_tb(error.__traceback__)[-1]
             reason = f"unexpected {type(error).__name__}: {error} ({Path(place.filename).name}:{place.lineno})"
             failed.append({"path": str(source.path), "reason": reason})
     if not done:
         raise VideoError("no video could be read:\n" + "\n".join(f"  {f['path']}: {f['reason']}" for f in failed))
-    return join(done, desk.folder) | {"failed": failed}
+    return join(done, desk.folder) | {"failed": failed, "resumed": resumed, "again": unforeseen}
 
 
 def join(done: Sequence[tuple[Path, Ingested]], folder: Path) -> dict[str, Any]:

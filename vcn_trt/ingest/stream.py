@@ -37,7 +37,7 @@ FALLBACK_FPS = Fraction(25)
 @dataclass(frozen=True, eq=False)
 class Ingested:
     """What one video gave. Rows of `faces.bin` and pictures of `crops.bin` lie in its folder; `tracks` point into
-    them."""
+    them. resumed: whether an earlier try's detections were used, so that its speed tells nothing."""
 
     video: Video
     shots: Shots
@@ -46,6 +46,7 @@ class Ingested:
     lost: int
     warnings: list[str]
     seconds: dict[str, float]
+    resumed: bool = False
 
 
 def ingest_video(
@@ -64,7 +65,7 @@ def ingest_video(
     progress(frames done, frames claimed, 0 where the container makes no claim). Raises VideoError where nothing can
     be decoded.
     """
-    clock = Clock()
+    clock, log = Clock(), DetectionLog(cache)
     decoder = backend.open_decoder(path, video_id, config.decode)
     try:
         fps = decoder.video.fps if decoder.video.fps > 0 else FALLBACK_FPS
@@ -72,7 +73,7 @@ def ingest_video(
         tracker = Tracker(config.track, float(fps), GATE if config.track.gate else None)
         sampler = Sampler(tracker, backend.ops, config.crops, config.track, folder)
         try:
-            cuts = _follow(decoder, detector, shots, sampler, backend, config, DetectionLog(cache), clock, progress)
+            cuts = _follow(decoder, detector, shots, sampler, backend, config, log, clock, progress)
             with clock("track and sample"):
                 tracks, crops = sampler.finish()
         finally:
@@ -90,6 +91,7 @@ def ingest_video(
         lost=decoder.report.lost,
         warnings=list(decoder.report.warnings),
         seconds=dict(clock.seconds),
+        resumed=log.known > 0,
     )
 
 
@@ -149,6 +151,7 @@ def _follow(
                 waiting.append(_Waiting(frame, batch, index, faces, thumbnail, scale))
             drain(frame - shots.delay)
             progress(frame + 1, decoder.video.frames)
+    log.finish()
     cuts.update(shots.finish())
     drain(np.inf)
     return sorted(cuts)

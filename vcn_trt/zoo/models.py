@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import hashlib
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from vcn_trt.errors import ModelError
@@ -12,7 +13,7 @@ from vcn_trt.zoo.manifest import Manifest
 
 @dataclass(frozen=True)
 class Model:
-    """`identity` is the sha256 of the weights: a run made with others is not taken for the same."""
+    """`identity` tells weights and conventions from others: a run made with those is not taken for the same."""
 
     name: str
     manifest: Manifest
@@ -26,4 +27,5 @@ def open_model(name_or_path: str, kind: str) -> Model:
     manifest, path = fetch.resolve(name_or_path)
     if manifest.kind != kind:
         raise ModelError(f"{name_or_path} is a {manifest.kind} ({manifest.title}); expected a {kind}")
-    return Model(name_or_path, manifest, path, fetch.sha256_of(path))
+    conventions = hashlib.sha256(repr(asdict(manifest)).encode()).hexdigest()
+    return Model(name_or_path, manifest, path, f"{fetch.sha256_of(path)} {conventions[:16]}")
