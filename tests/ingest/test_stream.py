@@ -8,9 +8,10 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
-from fakes import Face, Film, Studio, detector_of, film
+from fakes import Face, FakeOps, Film, Studio, detector_of, film
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -114,6 +115,29 @@ def test_a_stride_looks_at_fewer_frames_and_fills_between(tmp_path: Path, stride
 def test_neither_batch_nor_workers_change_the_result(tmp_path: Path, config: IngestConfig) -> None:
     expected = left_by(tmp_path / "a", go(tmp_path / "a", THREE_SHOTS))
     assert left_by(tmp_path / "b", go(tmp_path / "b", THREE_SHOTS, config)) == expected
+
+
+def test_a_moving_camera_keeps_its_faces_in_one_track_where_it_is_compensated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The camera jerks by 30 pixels at a time, as much as the face is wide, over a background that tells so."""
+    noise = np.random.default_rng(0).integers(0, 256, (18, 80, 3), np.uint8)
+    background = np.asarray(cv2.resize(noise, (640, 144)), np.uint8)
+    seen_from = [200 + 30 * (i // 10 % 2) for i in range(60)]  # pixels of the displayed picture, 320 wide
+    jerky = film([[Face(300 - left, side=30)] for left in seen_from])
+    scale = 256 / 320
+
+    def thumbnails(self: FakeOps, batch: Any, width: int) -> Any:
+        lefts = [round(seen_from[frame.number] * scale) for frame in batch.pixels]
+        return np.stack([background[:, left : left + width] for left in lefts])
+
+    monkeypatch.setattr(FakeOps, "thumbnails", thumbnails)
+    shots = {"threshold": 255.0}
+    still = go(tmp_path / "off", jerky, changed(shots=shots))
+    moved = go(tmp_path / "affine", jerky, changed(shots=shots, track={"camera_motion": "affine"}))
+    assert len(still.tracks) > 1
+    assert moved.tracks.start.tolist() == [0]
+    assert moved.tracks.stop.tolist() == [60]
 
 
 def test_one_frame_is_one_shot_and_its_face_a_short_track(tmp_path: Path) -> None:
