@@ -215,7 +215,9 @@ def test_the_same_command_again_loads_every_stage_and_leaves_the_same_bytes(
     folder = Path(shutil.copytree(done, tmp_path / "run"))
     said = vcn("run", face_film, "--out", folder, *FAST)
     assert said.code == 0
-    assert said.out.splitlines() == ["3 people in 3 tracks (0 Unknown), 52 frames", str(folder / "report.html")]
+    summary, report = said.out.splitlines()
+    assert summary.startswith("3 people in 3 tracks (0 Unknown), 52 frames, ")  # and the speed of the first time
+    assert report == str(folder / "report.html")
     assert all(s["loaded"] for s in record_of(folder)["stages"].values())
     assert bytes_of(folder) == bytes_of(done)
 
@@ -266,7 +268,7 @@ def test_a_dry_run_writes_nothing(
     monkeypatch.chdir(tmp_path)
     missing = tmp_path / "missing.mp4"
     said = vcn("run", face_film, missing, "--dry-run", *(["--json"] if as_json else []))
-    assert said.code == 0
+    assert said.code == 3  # as the run would end
     assert list(tmp_path.iterdir()) == []
     if as_json:
         plan = json.loads(said.out)
@@ -276,6 +278,45 @@ def test_a_dry_run_writes_nothing(
     else:
         assert "h264 320x180, 24.000 fps, 2.2 s" in said.out
         assert "LEFT OUT" in said.out
+
+
+def test_a_dry_run_tells_what_the_folder_would_come_to(vcn: Vcn, done: Path, face_film: Path, tmp_path: Path) -> None:
+    other = ("--set", "crops.min_side=20")
+    states = {
+        "go on, or is done": ("--out", done, *FAST),
+        "crops.min_side is 8.0 there": ("--out", done, *FAST, *other),
+        "computed anew": ("--out", done, *FAST, *other, "--update"),
+        "new": ("--out", tmp_path / "fresh", *FAST),
+    }
+    for state, options in states.items():
+        said = vcn("run", face_film, "--dry-run", *options)
+        assert state in said.out.splitlines()[0]
+        assert said.code == (1 if "there" in state else 0)
+
+
+def test_a_dry_run_without_one_readable_video_or_weights_fails(vcn: Vcn, face_film: Path, tmp_path: Path) -> None:
+    assert vcn("run", tmp_path / "missing.mp4", "--dry-run").code == 1
+    said = vcn("run", face_film, "--dry-run", "--set", "detect.model=arcface_r100=/nowhere.onnx")
+    assert said.code == 1
+    assert "there are no weights at /nowhere.onnx" in said.out
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (("--method", "hdbscan", "--set", "cluster.threshold=0.5"), "hdbscan has no cluster.threshold"),
+        (("--set", "track.low=0.9"), "must rise"),
+        (("--set", "crops.min_side=-1"), "crops.min_side must be from 0"),
+        (("",), "name is empty"),
+    ],
+)
+def test_a_mistake_is_told_before_anything_is_computed(
+    vcn: Vcn, face_film: Path, tmp_path: Path, options: tuple[str, ...], told: str
+) -> None:
+    said = vcn("run", face_film, *options, "--out", tmp_path / "run")
+    assert said.code == 2
+    assert told in said.err
+    assert not (tmp_path / "run").exists()
 
 
 # Broken off
