@@ -321,25 +321,33 @@ def test_a_mistake_is_told_before_anything_is_computed(
 
 # Broken off
 
-_ARGUMENTS = ("run", "{film}", "--out", "{folder}", *FAST, "--quiet")
+Start = Callable[..., Any]
+TINY = ("--set", "detect.size=160")
 
 
-def _work(film: str, folder: str) -> None:
+def _work(*arguments: str) -> None:
     """A run, in a process of its own."""
-    sys.argv = ["vcn", *(a.format(film=film, folder=folder) for a in _ARGUMENTS)]
+    sys.argv = ["vcn", "run", *arguments, "--quiet"]
     cli.main()
 
 
 @pytest.fixture(scope="session")
-def start(face_film: Path, weights_home: Path) -> Callable[[Path], Any]:
+def long_film(face_photographs: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """520 frames of 160x90: two checkpoints and a rest, 240 frames apart."""
+    folder = tmp_path_factory.mktemp("long")
+    return clips.repeat(faces.write(folder / "turn.mp4", face_photographs, size=(160, 90)), folder / "film.mp4", 10)
+
+
+@pytest.fixture(scope="session")
+def start(weights_home: Path) -> Start:
     """Starts a run in a new process, forked from a server where the imports are done already: a kill then meets the
     work, not the start of Python."""
     server = multiprocessing.get_context("forkserver")
     heavy = ("vcn_trt.cli", "vcn_trt.api", "vcn_trt.zoo.bases", "vcn_trt.zoo.export", "onnxruntime", "torch", "av")
     server.set_forkserver_preload([*heavy, __name__])
 
-    def begin(folder: Path) -> Any:
-        process = server.Process(target=_work, args=(str(face_film), str(folder)))
+    def begin(film: Path, folder: Path, *options: str) -> Any:
+        process = server.Process(target=_work, args=(str(film), "--out", str(folder), *options))
         process.start()
         return process
 
@@ -354,35 +362,68 @@ def kill(process: Any, moment: float) -> bool:
     return bool(process.exitcode == -signal.SIGKILL)
 
 
-def test_killed_at_ten_random_moments_a_run_resumes_to_the_same_bytes(
-    start: Callable[[Path], Any], done: Path, tmp_path: Path
-) -> None:
-    expected = bytes_of(done)
-    start(tmp_path / "warm").join()  # the server's imports
+def checkpoints(folder: Path) -> set[tuple[str, int, int]]:
+    """The detections kept for a later try: name, file and time. One that is made again is another file."""
+    kept = list((folder / ".work" / "ingest.keep").glob("*/detections-*.npz"))
+    return {(f.name, f.stat().st_ino, f.stat().st_mtime_ns) for f in kept}
+
+
+def finish(process: Any, folder: Path, expected: Path, left: set[tuple[str, int, int]]) -> None:
+    """The last try: it ends well, with the bytes of the undisturbed run, and looks for nothing that was found."""
+    process.join()
+    assert process.exitcode == 0
+    assert bytes_of(folder) == bytes_of(expected)
+    assert record_of(folder)["state"] == "done"
+    assert left <= checkpoints(folder)
+
+
+@pytest.fixture(scope="session")
+def undisturbed(start: Start, long_film: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, float]:
+    """A run of the long film, and how long it took."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    start(long_film, folder / "warm", *TINY).join()  # the server's imports
     began = time.monotonic()
-    start(tmp_path / "undisturbed").join()
+    start(long_film, folder / "run", *TINY).join()
     took = time.monotonic() - began
-    assert bytes_of(tmp_path / "undisturbed") == expected
+    assert bytes_of(folder / "run") == bytes_of(folder / "warm")
+    return folder / "run", took
+
+
+def test_killed_at_ten_random_moments_a_run_resumes_to_the_same_bytes(
+    start: Start, long_film: Path, undisturbed: tuple[Path, float], tmp_path: Path
+) -> None:
+    expected, took = undisturbed
     rng = random.Random(2)
     for number in range(5):
         folder = tmp_path / f"run-{number}"
         for moment in (rng.uniform(0, took), rng.uniform(0, took / 2)):  # the second try is killed, too
-            while not kill(start(folder), moment):  # it was faster than measured
+            while not kill(start(long_film, folder, *TINY), moment):  # it was faster than measured
                 shutil.rmtree(folder)
                 moment /= 2
-        process = start(folder)
-        process.join()
-        assert process.exitcode == 0
-        assert bytes_of(folder) == expected
-        assert record_of(folder)["state"] == "done"
+        finish(start(long_film, folder, *TINY), folder, expected, checkpoints(folder))
+
+
+def test_a_run_killed_behind_a_checkpoint_goes_on_from_it_to_the_same_bytes(
+    start: Start, long_film: Path, undisturbed: tuple[Path, float], tmp_path: Path
+) -> None:
+    folder = tmp_path / "run"
+    process = start(long_film, folder, *TINY)
+    deadline = time.monotonic() + 60
+    while not checkpoints(folder) and time.monotonic() < deadline:
+        time.sleep(0.002)
+    assert kill(process, 0)
+    left = checkpoints(folder)
+    assert "detections-000000.npz" in {name for name, _, _ in left}
+    assert not (folder / "clusters.json").exists()
+    finish(start(long_film, folder, *TINY), folder, undisturbed[0], left)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_ctrl_c_ends_with_130_a_record_and_a_state_that_resumes(
-    start: Callable[[Path], Any], done: Path, tmp_path: Path, number: signal.Signals
+    start: Start, face_film: Path, done: Path, tmp_path: Path, number: signal.Signals
 ) -> None:
     folder = tmp_path / "run"
-    process = start(folder)
+    process = start(face_film, folder, *FAST)
     deadline = time.monotonic() + 60
     while not (folder / ".work" / "ingest.unfinished").exists() and time.monotonic() < deadline:
         time.sleep(0.01)
@@ -392,7 +433,7 @@ def test_ctrl_c_ends_with_130_a_record_and_a_state_that_resumes(
     assert record_of(folder)["state"] == "interrupted"
     with pytest.raises(RunError, match="no finished run"):
         vcn_trt.open_run(folder)
-    again = start(folder)
+    again = start(face_film, folder, *FAST)
     again.join()
     assert again.exitcode == 0
     assert bytes_of(folder) == bytes_of(done)
