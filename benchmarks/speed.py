@@ -26,12 +26,10 @@ import record
 from episodes import part
 from numpy.typing import NDArray
 
-from vcn_trt import backends, config, labels
+from vcn_trt import backends, config, labels, store
 from vcn_trt.backends.base import FrameBatch
-from vcn_trt.ingest import production
 from vcn_trt.ingest.detect import CLOSE_UP_SHRINK, OUTGROWN, working_size
 from vcn_trt.matching import match_tracks
-from vcn_trt.run import read_record
 from vcn_trt.types import Faces
 from vcn_trt.zoo.models import open_model
 
@@ -126,7 +124,7 @@ def summary(runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
 def faces(name: str, out: Path) -> Faces:
     """The tracked faces of one run, of ours or of the plain loop."""
     if name == OURS:
-        return production.load(out, read_record(out)["stages"]["ingest"]).faces
+        return store.read_table(out / "faces.parquet", Faces)
     with np.load(out / "faces.npz") as arrays:
         track, frame, box = arrays["track"], arrays["frame"], arrays["box"]
     order = np.lexsort([frame, track])

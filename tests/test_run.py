@@ -456,3 +456,13 @@ def test_a_loaded_stage_keeps_the_seconds_and_versions_it_was_made_with(baked: P
     stages = Kitchen().bake(baked).record["stages"]
     assert (stages["dough"]["seconds"], stages["dough"]["versions"]) == (41.5, {"torch": "1.0"})
     assert "versions" not in stages["bread"]
+
+
+def test_a_disk_that_drops_is_told_and_what_was_computed_stays(tmp_path: Path) -> None:
+    kitchen = Kitchen()
+    kitchen.fail = {"bread": OSError(errno.EIO, "Input/output error", "/dailies/A001.mov")}
+    with pytest.raises(RunError, match=r"Input/output error at /dailies/A001\.mov during bread.*same command again"):
+        kitchen.bake(tmp_path / "run")
+    again = Kitchen()
+    again.bake(tmp_path / "run")
+    assert again.cooked == ["bread"]

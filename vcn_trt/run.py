@@ -232,7 +232,7 @@ def hold(folder: Path, config: Config, sources: Sequence[Source], *, update: boo
 
 @contextmanager
 def _writing(folder: Path, doing: str) -> Iterator[None]:
-    """Turn what a full or forbidden disk raises into what a user can act on."""
+    """Turn what a full, forbidden or failing disk raises into what a user can act on."""
     try:
         yield
     except OSError as error:
@@ -245,7 +245,10 @@ def _writing(folder: Path, doing: str) -> Iterator[None]:
             raise RunError(
                 f"cannot write to {error.filename or folder} ({error.strerror}): make it writable or give another --out"
             ) from error
-        raise
+        raise RunError(
+            f"{error.strerror or error} at {error.filename or folder} during {doing}. What was computed is kept: see to "
+            "the disk and run the same command again"
+        ) from error
 
 
 def read_record(folder: Path) -> dict[str, Any]:
