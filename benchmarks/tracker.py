@@ -68,7 +68,8 @@ def main() -> None:
     if args.out:
         packages = {name: metadata.version(name) for name in ("trackers", "supervision")}
         what = {"speed": "microseconds of thread time a frame", "rounds": ROUNDS, "compared": packages}
-        record.write(args.out, "the tracker beside another one", what | {"speeds": speeds, "tracks": tracks})
+        title = "The tracker beside another on the same detections, and on the labelled films."
+        record.write(args.out, title, what | {"speeds": speeds, "tracks": tracks})
 
 
 def speed(frames: Sequence[Frame], fps: float, cuts: Collection[int]) -> dict[str, Any]:

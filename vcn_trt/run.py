@@ -246,8 +246,8 @@ def _writing(folder: Path, doing: str) -> Iterator[None]:
                 f"cannot write to {error.filename or folder} ({error.strerror}): make it writable or give another --out"
             ) from error
         raise RunError(
-            f"{error.strerror or error} at {error.filename or folder} during {doing}. What was computed is kept: see to "
-            "the disk and run the same command again"
+            f"{error.strerror or error} at {error.filename or folder} during {doing}. What was computed is kept: "
+            "see to the disk and run the same command again"
         ) from error
 
 
