@@ -43,11 +43,11 @@ class ShotsConfig:
 
 @dataclass(frozen=True)
 class DetectConfig:
-    """size: longer side in pixels that the network sees; 0 takes half the picture's, within 640 and 1280. On labelled
-    faces it found 76 % at 20 network pixels of height, 91 % at 24, 99 % at 32. close_up: the frame is seen a second
-    time at a quarter of the size, where a face that fills the picture fits the anchors. score: what leaves the
-    detector (the tracker has its own thresholds above it). stride: every n-th frame is looked at, the tracker fills
-    between. workers: networks in flight, 0 for one a core."""
+    """size: longer side in pixels that the network sees; 0 takes half the picture's, within 640 and 1280. Of labelled
+    faces it found 66 % at 20 network pixels of height, 92 % at 24, 98 % at 32 (benchmarks/face_sizes.py). close_up: a
+    frame whose shorter side is above 480 network pixels is seen a second time at a quarter of the size, where a face
+    that fills it fits the anchors. score: what leaves the detector (the tracker has its own thresholds above it).
+    stride: every n-th frame is looked at, the tracker fills between. workers: networks in flight, 0 for one a core."""
 
     model: str = "retinaface_mnet025"
     size: int = 0
