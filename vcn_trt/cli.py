@@ -243,10 +243,10 @@ def _default_models() -> list[str]:
 
 def _bring_weights(config: Config) -> None:
     """Fetch what the config names and is not here: the only thing a run ever asks the network for."""
-    from vcn_trt.zoo import fetch, manifest
+    from vcn_trt.zoo import fetch
 
     for name in (config.detect.model, config.embed.model):
-        if name in manifest.names() and manifest.load(name).fetchable and not fetch.place(manifest.load(name)).exists():
+        if fetch.to_fetch(name):
             fetch.fetch(name, _say)
 
 

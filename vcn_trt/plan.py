@@ -15,7 +15,7 @@ from vcn_trt.errors import ModelError, RunError, VideoError
 from vcn_trt.run import check_same, read_record
 from vcn_trt.sources import Source
 from vcn_trt.types import CROP_SIZE
-from vcn_trt.zoo import fetch, manifest
+from vcn_trt.zoo import fetch
 
 CROPS_A_SECOND = 4
 """Two people on screen, each sampled twice a second: what the labelled films have on average, rounded up."""
@@ -105,8 +105,4 @@ def _state(model: str) -> tuple[str, bool]:
     try:
         return str(fetch.path(model)), True
     except ModelError as error:
-        if model in manifest.names():
-            known = manifest.load(model)
-            if known.fetchable and not fetch.place(known).exists():
-                return "will be fetched", True
-        return str(error), False
+        return ("will be fetched", True) if fetch.to_fetch(model) else (str(error), False)

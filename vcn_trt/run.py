@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
 from vcn_trt.config import Config, to_dict, to_toml, what_counts
-from vcn_trt.errors import RunError, VcnError
+from vcn_trt.errors import RunError
 from vcn_trt.sources import Source
 
 SCHEMA = "vcn-trt/run/1"
@@ -343,7 +343,6 @@ __all__ = [
     "Hook",
     "Run",
     "Stage",
-    "VcnError",
     "check_same",
     "hold",
     "read_record",

@@ -46,6 +46,14 @@ def place(manifest: Manifest) -> Path:
     return home() / "weights" / manifest.name / manifest.file
 
 
+def to_fetch(name_or_path: str) -> bool:
+    """Whether this names a model that `fetch` can bring and that is not here yet."""
+    if name_or_path not in manifests.names():
+        return False
+    manifest = manifests.load(name_or_path)
+    return manifest.fetchable and not place(manifest).exists()
+
+
 def resolve(name_or_path: str | Path) -> tuple[Manifest, Path]:
     """A model by name ("sface"), by "name=path" for weights of one's own, or by a path alone where the file is known
     by its sha256 or its name. Raises ModelError where the file is not there, damaged, or cannot be told."""
