@@ -108,6 +108,48 @@ class EmbedConfig:
 
 
 @dataclass(frozen=True)
+class AdaptConfig:
+    """Section 3.4. head: "whitened" starts at the closed form of `adapt/heads.py`, "mlp" is DINO's, started at random
+    (the paper). outputs: K of its last layer. shrink: how much of the whitening's scatter is a sphere. trains: what of
+    the base trains with the head: nothing ("head"), the layers behind its dropout ("last") or "all"; "auto" takes
+    "head" on a CPU and "all" on a GPU. rounds of matching and training, of `steps` each; 0 leaves the start. batch:
+    pairs a step. warm_up: the share of all steps in which the head trains alone. views: augmented copies of each crop,
+    beside itself and its mirror image. footage_sizes: augmented copies also get the sizes of the clip's other faces.
+
+    Learning rates: lr_bottleneck and lr_prototypes, of the whitened head, are shares of its weights' own size; lr, of
+    the mlp head, is for 256 pairs; the base's is base_lr of that. momentum: the teacher's, rising to 1. The centre is
+    taken off by its `centre_strength`; tau_student = 1 is Eq. 2 to the letter. matched_share: pairs across matched
+    tracks, where a track has matches; match_space: matching sees the head's unit vectors or the student's base vectors.
+    mask_ratio: patches that the student of a transformer does not see (where "all" trains); 0 trains no patch head."""
+
+    head: Literal["whitened", "mlp"] = "whitened"
+    outputs: int = 1024
+    shrink: float = 0.3
+    trains: Literal["auto", "head", "last", "all"] = "auto"
+    rounds: int = 0
+    steps: int = 30
+    batch: int = 128
+    warm_up: float = 0.2
+    views: int = 4
+    footage_sizes: bool = True
+    lr_bottleneck: float = 3e-3
+    lr_prototypes: float = 1e-2
+    lr: float = 5e-4
+    base_lr: float = 0.05
+    weight_decay: float = 0.0
+    weight_decay_end: float = 0.0
+    clip: float = 3.0
+    momentum: float = 0.98
+    centre_momentum: float = 0.9
+    centre_strength: float = 0.5
+    tau_student: float = 0.1
+    tau_teacher: float = 0.04
+    matched_share: float = 0.9
+    match_space: Literal["head", "base"] = "head"
+    mask_ratio: float = 0.3
+
+
+@dataclass(frozen=True)
 class ClusterConfig:
     """method: a baseline of `cluster/baselines.py`. threshold: the cosine distance up to which hac and dbscan join,
     None for the method's own, measured over all labelled footage. k: the number of people for hac and finch, 0 where
@@ -202,6 +244,32 @@ LIMITS: Mapping[str, tuple[float, float]] = {
     "cluster.k": (0, 1_000_000),
 }
 """Least and largest value, both allowed, of what cannot be any number."""
+
+
+ADAPT_LIMITS: Mapping[str, tuple[float, float]] = {
+    "adapt.outputs": (2, 65_536),
+    "adapt.shrink": (0.001, 1),
+    "adapt.rounds": (0, 1000),
+    "adapt.steps": (1, 1_000_000),
+    "adapt.batch": (1, 65_536),
+    "adapt.warm_up": (0, 1),
+    "adapt.views": (0, 64),
+    "adapt.lr_bottleneck": (0, 1),
+    "adapt.lr_prototypes": (0, 1),
+    "adapt.lr": (0, 1),
+    "adapt.base_lr": (0, 1),
+    "adapt.weight_decay": (0, 1),
+    "adapt.weight_decay_end": (0, 1),
+    "adapt.clip": (0.001, 1000),
+    "adapt.momentum": (0, 1),
+    "adapt.centre_momentum": (0, 1),
+    "adapt.centre_strength": (0, 1),
+    "adapt.tau_student": (0.001, 10),
+    "adapt.tau_teacher": (0.001, 10),
+    "adapt.matched_share": (0, 1),
+    "adapt.mask_ratio": (0, 0.9),
+}
+"""The same of `AdaptConfig`, which is no section of `Config` yet."""
 
 
 def _check_limits(config: Config) -> Config:
