@@ -12,8 +12,9 @@ from torch import Tensor
 _SAYS_NOTHING = 0.01
 """Nats below ln K that a loss or an entropy must be to say anything."""
 
-_LEAST = 0.02
-"""The share of the start's dimension and spread that must be left."""
+_LEAST = 0.1
+"""The share of the start's dimension and spread that must be left. Trainings of either head that cluster well keep 0.22
+of the dimension and 0.77 of the spread at least; an all too warm teacher left 0.17 and 0.12."""
 
 
 @dataclass(frozen=True)
