@@ -16,6 +16,9 @@ _LEAST = 0.1
 """The share of the start's dimension and spread that must be left. Trainings of either head that cluster well keep 0.22
 of the dimension and 0.77 of the spread at least; an all too warm teacher left 0.17 and 0.12."""
 
+_ROUNDING = 1e-6
+"""A spread below which crops are one and the same: there is none to lose."""
+
 
 @dataclass(frozen=True)
 class Signs:
@@ -50,7 +53,8 @@ def complaint(loss: float, now: Signs, start: Signs, outputs: int) -> str | None
         return "the training collapsed: the teacher gives every output the same weight"
     if now.entropy < _SAYS_NOTHING < start.entropy:
         return "the training collapsed: the teacher names one output for every face"
-    if now.spread < _LEAST * start.spread or now.dimension < _LEAST * start.dimension:
+    differed = start.spread > _ROUNDING
+    if differed and (now.spread < _LEAST * start.spread or now.dimension < _LEAST * start.dimension):
         return (
             f"the training collapsed: faces differ by {now.spread:.3f} in {now.dimension:.1f} dimensions, "
             f"{start.spread:.3f} in {start.dimension:.1f} before it"
