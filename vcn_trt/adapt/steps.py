@@ -38,7 +38,7 @@ class Steps:
         self._optimiser = torch.optim.AdamW(_groups(student, config), fused=views.device.type == "cuda")
 
     def step(self, matches: Ragged) -> float:
-        """One step, and its loss in nats. A loss that is no number changes nothing."""
+        """One step, and the loss of its pairs in nats. A loss that is no number changes nothing."""
         config, student = self._config, self.student
         for parameter in student.base_parameters().values():
             parameter.requires_grad_(self.done >= self._frozen)
@@ -49,17 +49,17 @@ class Steps:
         a, b = draw_pairs(self._tracks, matches, config.batch, config.matched_share, self._generator)
         views = torch.randint(self._views.n_views, (2 * config.batch,), generator=self._generator)
         x = self._views.take(views, torch.cat([a, b]), self._generator)
-        loss = self._loss(x)
-        value = float(loss.detach())
-        if not math.isfinite(value):
-            return value
+        of_pairs, of_patches = self._losses(x)
+        loss = of_pairs + of_patches
+        if not math.isfinite(float(loss.detach())):
+            return math.nan
         self._optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(student.live().values(), config.clip)
         self._optimiser.step()
         self.done += 1
         self._follow(_cosine(config.momentum, 1, self.done / self.total))
-        return value
+        return float(of_pairs.detach())
 
     def state(self) -> dict[str, Any]:
         """All that another process needs to go on, to the same bits."""
@@ -84,9 +84,10 @@ class Steps:
         self._generator.set_state(state["generator"])
         self.done = state["done"]
 
-    def _loss(self, x: Tensor) -> Tensor:
+    def _losses(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Eq. 2 over the pairs, and over the patches that the student does not see (0 without a patch head)."""
         config, student, teacher = self._config, self.student, self.teacher
-        taus = (config.tau_student, config.tau_teacher)
+        taus, of_patches = (config.tau_student, config.tau_teacher), torch.zeros((), device=x.device)
         if student.patch_head is None or teacher.patch_head is None:
             with torch.no_grad():
                 told = teacher.head(teacher.vectors(x))
@@ -99,10 +100,10 @@ class Steps:
             vectors, patches = student.vectors_and_patches(x, masked)
             loss = pair_loss(student.head(vectors), told, config.centre_strength * self.centre, *taus)
             wanted = targets(patches_told, config.centre_strength * self.patch_centre, config.tau_teacher)
-            loss = loss + cross_entropy(student.patch_head(patches[masked]), wanted, config.tau_student)
+            of_patches = cross_entropy(student.patch_head(patches[masked]), wanted, config.tau_student)
             self.patch_centre = rolling_mean(self.patch_centre, patches_told, config.centre_momentum)
         self.centre = rolling_mean(self.centre, told, config.centre_momentum)
-        return loss
+        return loss, of_patches
 
     def _masks(self, n: int, patches: int) -> Tensor:
         """The same number of patches of each, at random. (n, patches) bool"""
