@@ -15,10 +15,12 @@ from numpy.typing import NDArray
 from rich.table import Table
 from rich.text import Text
 
+from vcn_trt.adapt.match import MatchScore
 from vcn_trt.labels import Labels
 from vcn_trt.matching import Matches, assign, match_tracks, renamed
 from vcn_trt.metrics import Scores, score
 from vcn_trt.ragged import Ragged
+from vcn_trt.rounds import score_rounds
 from vcn_trt.types import UNKNOWN, Clusters, Shots, TrackSet
 
 CUT_TOLERANCE = 2
@@ -83,7 +85,8 @@ class Evaluation:
     box_coverage: the share that a predicted face of any track covers, box_coverage_known: of a track that is not
     Unknown. identity_switches: how often a predicted track goes over to another person between two matched faces.
     cuts: None where no label file has shots. missed: labelled people without any predicted track. notes: what a reader
-    should know before trusting the numbers: labels compared with a video of another name.
+    should know before trusting the numbers: labels compared with a video of another name. last_round: the coarse
+    matches of the finished model; None where the run was not adapted.
     """
 
     with_unknown: Scores
@@ -104,22 +107,28 @@ class Evaluation:
     mixed_clusters: Sequence[MixedCluster]
     missed: Sequence[str]
     notes: Sequence[str] = ()
+    last_round: MatchScore | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON: None for NaN."""
-        plain: dict[str, Any] = _plain(self)
-        return plain
+        tree: dict[str, Any] = plain(self)
+        return tree
 
 
 def evaluate(
-    track_set: TrackSet, clusters: Clusters, labels: Sequence[Labels], cut_tolerance: int = CUT_TOLERANCE
+    track_set: TrackSet,
+    clusters: Clusters,
+    labels: Sequence[Labels],
+    cut_tolerance: int = CUT_TOLERANCE,
+    rounds: Sequence[Ragged] = (),
 ) -> Evaluation:
     """The clusters of a production against the label files of its videos; people are shared by name across files.
 
     A label file belongs to the video of the same file name (of the same stem, where it names none with a suffix), of
     several to the one with whose path most folders agree, or, if there is one of each, to that: `notes` tells where
-    names differ. Tracks of videos without labels are left out and counted. Raises LabelError where a file belongs to
-    no video or to several, where two belong to one, or where the sizes or the numbers of the pictures differ.
+    names differ. rounds: the run's coarse matches (`rounds.read_rounds`). Tracks of videos without labels are left out
+    and counted. Raises LabelError where a file belongs to no video or to several, where two belong to one, or where the
+    sizes or the numbers of the pictures differ.
     """
     by_video = assign(labels, track_set.videos)
     matches = match_tracks(track_set.faces, by_video, track_set.n_tracks, track_set.tracks.video)
@@ -148,6 +157,7 @@ def evaluate(
         mixed_clusters=_mixed_clusters(predicted, true),
         missed=[p.name for p in people if not p.tracks],
         notes=renamed(by_video, track_set.videos),
+        last_round=score_rounds(rounds[-1:], matches.identity)[0] if rounds else None,
     )
 
 
@@ -260,6 +270,9 @@ def table(evaluation: Evaluation) -> Table:
     known = f"{_number(e.box_coverage_known)} by tracks not Unknown"
     out.add_row("labelled faces covered", f"{_number(e.box_coverage)} by any track", known)
     out.add_row("tracks that mix people", str(len(e.mixed_tracks)), f"{e.identity_switches} identity switches")
+    if m := e.last_round:
+        found = f"precision {_number(m.precision)}, recall {_number(m.recall)}"
+        out.add_row("coarse matches, last round", f"{m.matches} {'pair' if m.matches == 1 else 'pairs'}", found)
     if e.cuts:
         out.add_row("cuts F", _number(e.cuts.f), f"{e.cuts.right} right, {e.cuts.predicted} found of {e.cuts.labelled}")
     out.add_section()
@@ -282,13 +295,14 @@ def _number(value: float) -> str:
     return "-" if math.isnan(value) else f"{value:.3f}"
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """Dataclasses, mappings and sequences as JSON has them; None for NaN."""
     if isinstance(value, float):
         return None if math.isnan(value) else value
     if is_dataclass(value):
-        return {f.name: _plain(getattr(value, f.name)) for f in fields(value)}
+        return {f.name: plain(getattr(value, f.name)) for f in fields(value)}
     if isinstance(value, Mapping):
-        return {str(key): _plain(one) for key, one in value.items()}
+        return {str(key): plain(one) for key, one in value.items()}
     if isinstance(value, Sequence) and not isinstance(value, str):
-        return [_plain(one) for one in value]
+        return [plain(one) for one in value]
     return value

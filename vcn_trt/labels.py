@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 from vcn_trt.errors import LabelError
 
 IDS_HEADER = "CVHCI_TRACKLABELS_V1"
+SUFFIXES = frozenset({".json", ".ids"})
+"""Of label files, where they are named among others."""
 
 
 @dataclass(frozen=True, eq=False)
