@@ -23,13 +23,16 @@ import record
 from numpy.typing import NDArray
 
 from vcn_trt import backends
+from vcn_trt.cluster.average import link_by_average
+from vcn_trt.cluster.limits import Alike, calibrated_limits
 from vcn_trt.cluster.merge import MergeRules, merge_tracks
-from vcn_trt.cluster.metric import Profiles
+from vcn_trt.cluster.metric import Profiles, row_dots
+from vcn_trt.config import ClusterConfig
 from vcn_trt.metrics import score
 
 K = 1024
 SIZES = (1000, 3000, 10_000, 30_000, 100_000)
-METHODS = ("ours", "ours exact", "ours mutual", "ours average", "hac", "hdbscan", "finch")
+METHODS = ("default", "ours", "ours exact", "ours mutual", "ours average", "hac", "hdbscan", "finch")
 LIMITS = {
     "ours exact": 30_000,
     "ours average": 30_000,
@@ -96,7 +99,9 @@ def measure(method: str, n: int) -> dict[str, Any]:
     made = _peak_gib()
     start, cpu = time.perf_counter(), time.process_time()
     facts: dict[str, Any] = {}
-    if method.startswith("ours"):
+    if method == "default":
+        labels = by_default(profiles)
+    elif method.startswith("ours"):
         found = merge_tracks(profiles, backends.open("cpu").ops, rules_of(method))
         labels = found.labels
         facts = {"rounds": found.rounds, "merges": len(found.merges)}
@@ -114,6 +119,19 @@ def measure(method: str, n: int) -> dict[str, Any]:
         "wcp": round(s.wcp, 4),
         "pcr": round(s.pcr, 3),
     }
+
+
+def by_default(made: Profiles) -> NDArray[np.int64]:
+    """Calibrated limits and average linkage on the tracks' mean embeddings."""
+    assert made.mean_p is not None
+    assert made.mean_l is not None
+    one_each = Profiles(made.mean_p, made.mean_l, row_dots(made.mean_p, made.mean_l), np.ones(len(made), np.int64))
+    zero = one_each.l.mean(1, dtype=np.float64)
+    tracks = Alike(one_each, zero, -made.thresholds() - zero, np.zeros(len(made), bool))
+    config = ClusterConfig()
+    limits = calibrated_limits(tracks, config.share, config.quantile, config.cap)
+    nobody, strong = np.zeros((0, 2), np.int64), np.zeros(len(made), bool)
+    return link_by_average(one_each.p, one_each.l, limits, backends.open("cpu").ops, nobody, strong).labels
 
 
 def _baseline(method: str, middle: NDArray[np.float32]) -> NDArray[Any]:

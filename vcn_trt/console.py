@@ -20,6 +20,7 @@ EVERY_SECONDS = 5.0
 TITLES = {
     "ingest": "Finding and following faces",
     "embed": "Recognising",
+    "adapt": "Adapting to the footage",
     "cluster": "Grouping by person",
     "report": "Writing the report",
 }

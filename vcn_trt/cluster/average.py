@@ -53,15 +53,17 @@ def link_by_average(
     while True:
         joined = np.arange(len(now.p))
         before = len(merges)
+        by_cluster = np.split(np.argsort(now.of, kind="stable"), np.cumsum(np.bincount(now.of))[:-1])
         for group in _groups(now, ops, tile):
-            tracks = [np.flatnonzero(now.of == c) for c in group] if len(now.p) < n else [np.array([c]) for c in group]
-            for a, b, similarity, limit in _link(now, group, tracks, now.of[pairs]):
-                first, second = _nearest(p, l, tracks[a], tracks[b])
+            closest = _Closest(p, l, [by_cluster[c] for c in group])
+            for a, b, similarity, limit in _link(now, group, closest.sizes, now.of[pairs]):
+                first, second = closest.join(a, b)
                 merges.append(Merge(len(merges), first, second, similarity, limit))
-                tracks[a] = np.concatenate([tracks[a], tracks[b]])
-                joined[joined == group[b]] = group[a]
+                joined[group[b]] = group[a]
         if len(merges) == before:
             return Linked(by_first_track(now.of), tuple(merges))
+        while (joined[joined] != joined).any():  # what joined a cluster that then joined another
+            joined = joined[joined]
         now = now.joined(p, l, limits, weak, joined)
 
 
@@ -112,13 +114,13 @@ def _groups(now: _Clusters, ops: Ops, tile: int) -> list[NDArray[np.int64]]:
 
 
 def _link(
-    now: _Clusters, group: NDArray[np.int64], tracks: list[NDArray[np.int64]], apart: NDArray[np.int64]
+    now: _Clusters, group: NDArray[np.int64], sizes: NDArray[np.float64], apart: NDArray[np.int64]
 ) -> Iterator[tuple[int, int, float, float]]:
     """The merges within a group: places a < b in it, which become a, with their similarity and limit."""
     m = len(group)
     p, l = now.p[group].astype(np.float64), now.l[group].astype(np.float64)  # noqa: E741
     similarity = -(p @ l.T + l @ p.T) / 2
-    limit, weight, weak = now.limits[group].copy(), np.array([float(len(t)) for t in tracks]), now.weak[group].copy()
+    limit, weight, weak = now.limits[group].copy(), sizes.copy(), now.weak[group].copy()
     place = np.full(len(now.p), -1)
     place[group] = np.arange(m)
     banned = np.eye(m, dtype=bool)
@@ -160,14 +162,39 @@ def _link(
         best[nearer], gain[nearer] = i, to_new[nearer]
 
 
-def _nearest(
-    p: NDArray[np.float32],
-    l: NDArray[np.float32],  # noqa: E741
-    a: NDArray[np.int64],
-    b: NDArray[np.int64],
-) -> tuple[int, int]:
-    """Of the tracks of two clusters the two that are most alike."""
-    near = p[a] @ l[b].T + l[a] @ p[b].T
-    i, j = np.unravel_index(near.argmax(), near.shape)
-    first, second = sorted((int(a[i]), int(b[j])))
-    return first, second
+class _Closest:
+    """The two nearest tracks of any two clusters of a group, while clusters join: of the parts' pairs, the nearer."""
+
+    def __init__(
+        self,
+        p: NDArray[np.float32],
+        l: NDArray[np.float32],  # noqa: E741
+        tracks: list[NDArray[np.int64]],
+    ) -> None:
+        self.sizes = np.array([float(len(t)) for t in tracks])
+        every = np.concatenate(tracks)
+        starts = np.concatenate([[0], np.cumsum(self.sizes[:-1])]).astype(np.int64)
+        m = len(tracks)
+        self.near = np.empty((m, m), np.float32)
+        self.one, self.other = np.empty((m, m), np.int64), np.empty((m, m), np.int64)
+        for i, own in enumerate(tracks):
+            rows = p[own] @ l[every].T + l[own] @ p[every].T  # higher is nearer
+            best = rows.argmax(0)
+            top = rows[best, np.arange(len(every))]
+            self.near[i] = np.maximum.reduceat(top, starts)
+            for j in range(m) if len(every) > m else ():
+                span = slice(starts[j], starts[j] + len(tracks[j]))
+                at = int(starts[j] + top[span].argmax())
+                self.one[i, j], self.other[i, j] = own[best[at]], every[at]
+            if len(every) == m:
+                self.one[i], self.other[i] = own[0], every
+
+    def join(self, i: int, j: int) -> tuple[int, int]:
+        """The nearest tracks of both, the lower number first; j becomes part of i."""
+        first, second = sorted((int(self.one[i, j]), int(self.other[i, j])))
+        nearer = self.near[j] > self.near[i]
+        for table in (self.near, self.one, self.other):
+            table[i, nearer] = table[j, nearer]
+        self.near[nearer, i] = self.near[j, nearer]
+        self.one[nearer, i], self.other[nearer, i] = self.other[j, nearer], self.one[j, nearer]
+        return first, second
