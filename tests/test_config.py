@@ -78,7 +78,14 @@ def test_toml_reads_back_to_the_same_config(tmp_path_factory: pytest.TempPathFac
 def test_none_is_absent_from_toml_and_comes_back(tmp_path: Path) -> None:
     assert "threshold" not in tomllib.loads(to_toml(Config()))["cluster"]
     assert read_back(Config(), tmp_path).cluster.threshold is None
-    assert read_back(load(overrides=["cluster.threshold=0.5"]), tmp_path).cluster.threshold == 0.5
+    given = load(overrides=["cluster.method=hac", "cluster.threshold=0.5"])
+    assert read_back(given, tmp_path).cluster.threshold == 0.5
+
+
+@pytest.mark.parametrize("key", ["threshold", "k"])
+def test_the_method_has_neither_a_threshold_nor_a_number_of_people(key: str) -> None:
+    with pytest.raises(UsageError, match=r"vcn (has no cluster\.threshold|finds the number of people itself)"):
+        load(overrides=[f"cluster.{key}=1"])
 
 
 @settings(max_examples=50)

@@ -80,7 +80,8 @@ def done(face_film: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def bytes_of(folder: Path) -> dict[str, bytes]:
     """What must not differ: all files but those that hold times."""
     files = [f for f in folder.iterdir() if f.is_file() and f.name != "run.json"]
-    return {f.name: f.read_bytes() for f in (*files, folder / ".work" / "tracks.parquet")}
+    files += [f for name in ("model", ".work") for f in (folder / name).glob("*") if f.suffix not in ("", ".json")]
+    return {str(f.relative_to(folder)): f.read_bytes() for f in files if f.is_file()}
 
 
 def record_of(folder: Path) -> dict[str, Any]:
@@ -99,8 +100,9 @@ def plain(path: Path, frames: int = 12, size: tuple[int, int] = (96, 64)) -> Pat
 def test_a_run_directory_holds_the_files_of_the_contract_and_no_scratch(done: Path) -> None:
     assert {f.name for f in done.iterdir()} == {
         *("run.json", "config.toml", "shots.parquet", "faces.parquet", "tracks.parquet", "crops.npy", "crops.parquet"),
-        *("embeddings.npz", "clusters.json", "report.html", ".work"),
+        *("embeddings.npz", "clusters.json", "report.html", "model", ".work"),
     }
+    assert {f.name for f in (done / "model").iterdir()} == {"adapted.safetensors", "adapted.onnx"}
     assert not [f for f in done.rglob("*") if f.name.endswith((".tmp", ".new", ".unfinished"))]
 
 
@@ -156,11 +158,32 @@ def test_three_shots_three_faces_three_people(done: Path) -> None:
 
 
 def test_embeddings_are_finite_where_a_crop_was_kept_and_nan_elsewhere(done: Path) -> None:
-    base = np.load(done / "embeddings.npz")["base"]
+    with np.load(done / "embeddings.npz") as found:
+        base, adapted = found["base"], found["adapted"]
     kept = pq.read_table(done / "crops.parquet")["kept"].to_numpy()
-    assert base.dtype == np.float32
+    assert base.dtype == adapted.dtype == np.float32
     assert base.shape == (6, 128)
-    assert (np.isfinite(base).all(1) == kept).all()
+    assert len(adapted) == 6
+    for vectors in (base, adapted):
+        assert (np.isfinite(vectors).all(1) == kept).all()
+    assert np.linalg.norm(adapted[kept], axis=1) == pytest.approx(1, abs=1e-5)
+
+
+def test_the_model_embeds_a_crop_as_the_run_did(done: Path) -> None:
+    import onnxruntime
+
+    from vcn_trt.zoo.base import prepare
+    from vcn_trt.zoo.manifest import load
+
+    session = onnxruntime.InferenceSession(done / "model" / "adapted.onnx", providers=["CPUExecutionProvider"])
+    crops = np.load(done / "crops.npy")
+    plain, mirrored = (
+        session.run(["embedding"], {"input": prepare(np.ascontiguousarray(x), load("sface"))})[0]
+        for x in (crops, crops[:, :, ::-1])
+    )
+    middle = (plain + mirrored) / 2
+    with np.load(done / "embeddings.npz") as found:
+        np.testing.assert_allclose(middle / np.linalg.norm(middle, axis=1, keepdims=True), found["adapted"], atol=2e-3)
 
 
 def test_clusters_json_has_the_contracts_schema(done: Path, face_film: Path) -> None:
@@ -190,12 +213,13 @@ def test_run_json_says_what_was_done_with_what(done: Path, face_film: Path) -> N
     assert (record["schema"], record["state"], record["failed"]) == ("vcn-trt/run/1", "done", [])
     assert record["config"]["detect"]["size"] == 320
     assert [s["path"] for s in record["sources"]] == [str(face_film)]
-    assert list(record["stages"]) == ["ingest", "embed", "cluster", "report"]
+    assert list(record["stages"]) == ["ingest", "embed", "adapt", "cluster", "report"]
     assert all(s["seconds"] >= 0 and not s["loaded"] for s in record["stages"].values())
     assert record["frames"] == 52
     assert record["fps"] > 0
     assert {"python", "vcn-trt", "numpy", "onnxruntime"} <= set(record["versions"])
-    assert "baseline" in record["warnings"][0]
+    assert record["warnings"] == []
+    assert record["stages"]["cluster"]["method"] == "vcn"
     assert record["started"] <= record["finished"]
 
 
@@ -230,17 +254,21 @@ def test_a_run_of_another_config_is_refused_and_left_byte_for_byte(
     said = vcn("run", face_film, "--out", folder, *FAST, "--method", "finch", "--set", "crops.min_side=20")
     assert said.code == 1
     assert "crops.min_side is 8.0 there, 20.0 here" in said.err
-    assert "cluster.method is 'hac' there, 'finch' here" in said.err
+    assert "cluster.method is 'vcn' there, 'finch' here" in said.err
     assert "--update" in said.err
     assert {f: (f.read_bytes(), f.stat().st_mtime_ns) for f in folder.rglob("*") if f.is_file()} == before
 
 
 def test_update_recomputes_what_the_change_touches_alone(vcn: Vcn, done: Path, face_film: Path, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(done, tmp_path / "run"))
+    assert vcn("run", face_film, "--out", folder, *FAST, "--set", "cluster.share=0.4", "--update").code == 0
+    loaded = {name: s["loaded"] for name, s in record_of(folder)["stages"].items()}
+    assert loaded == {"ingest": True, "embed": True, "adapt": True, "cluster": False, "report": False}
     assert vcn("run", face_film, "--out", folder, *FAST, "--method", "finch", "--update").code == 0
     loaded = {name: s["loaded"] for name, s in record_of(folder)["stages"].items()}
-    assert loaded == {"ingest": True, "embed": True, "cluster": False, "report": False}
+    assert loaded == {"ingest": True, "embed": True, "adapt": False, "cluster": False, "report": False}
     assert record_of(folder)["config"]["cluster"]["method"] == "finch"
+    assert "baseline" in record_of(folder)["warnings"][0]
     assert 'method = "finch"' in (folder / "config.toml").read_text(encoding="utf-8")
 
 
@@ -258,7 +286,7 @@ def test_json_is_all_that_stdout_holds(vcn: Vcn, done: Path, face_film: Path, tm
     answer = json.loads(said.out)
     assert answer["folder"] == str(folder)
     assert answer["state"] == "done"
-    assert list(answer["stages"]) == ["ingest", "embed", "cluster", "report"]
+    assert list(answer["stages"]) == ["ingest", "embed", "adapt", "cluster", "report"]
 
 
 @pytest.mark.parametrize("as_json", [False, True])
@@ -629,7 +657,7 @@ def test_a_full_disk_is_told_and_the_run_goes_on_when_there_is_space(
     assert "no space left" in said.err
     assert "run the same command again" in said.err
     assert "Traceback" not in said.err
-    subprocess.run(["mount", "-o", "remount,size=20m", str(small_disk)], check=True)
+    subprocess.run(["mount", "-o", "remount,size=200m", str(small_disk)], check=True)
     assert vcn("run", face_film, "--out", folder, *FAST).code == 0
     assert bytes_of(folder) == bytes_of(done)
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from vcn_trt import store
 from vcn_trt.errors import RunError
-from vcn_trt.types import Crops, Detections, Embeddings, Faces, Shots, Table, Tracks, Video
+from vcn_trt.types import BaseVectors, Crops, Detections, Embeddings, Faces, Shots, Table, Tracks, Video
 
 KINDS = [Detections, Shots, Faces, Tracks, Crops]
 
@@ -173,10 +173,36 @@ def test_truncated_or_missing_embeddings_are_a_run_error(tmp_path: Path, keep: i
     path = tmp_path / "e.npz"
     store.write_embeddings(path, Embeddings(np.zeros((30, 8), np.float32)))
     path.write_bytes(path.read_bytes()[:keep])
-    with pytest.raises(RunError, match=r"e\.npz cannot be read"):
+    with pytest.raises(RunError, match=r"e\.npz is missing or damaged; run `vcn run`"):
         store.read_embeddings(path)
-    with pytest.raises(RunError, match="cannot be read"):
+    with pytest.raises(RunError, match="is missing or damaged"):
         store.read_embeddings(tmp_path / "none.npz")
+
+
+def test_embeddings_come_back_with_the_student_and_what_tracks_have_in_common(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    base, adapted, student = rng.normal(size=(3, 4, 2)).astype(np.float32)
+    own = np.array([1, np.nan], np.float32)
+    store.write_embeddings(tmp_path / "e.npz", Embeddings(base, adapted, student, own, own + 1))
+    found = store.read_embeddings(tmp_path / "e.npz")
+    np.testing.assert_array_equal(found.student, student)
+    np.testing.assert_array_equal(found.own_loss, own)
+    np.testing.assert_array_equal(found.own_cosine, own + 1)
+
+
+def test_the_vectors_of_the_base_come_back_with_their_quality(tmp_path: Path) -> None:
+    path = tmp_path / "base.npz"
+    vectors = np.array([[1, 2], [np.nan, np.nan]], np.float32)
+    store.write_embeddings(path, BaseVectors(vectors, np.array([0.5, np.nan], np.float32), 0.25))
+    found = store.read_base_vectors(path)
+    np.testing.assert_array_equal(found.vectors, vectors)
+    np.testing.assert_array_equal(found.quality, [0.5, np.nan])
+    assert found.faceless == 0.25
+    store.write_embeddings(path, BaseVectors(vectors, found.quality, math.nan))
+    assert math.isnan(store.read_base_vectors(path).faceless), "where it was not measured"
+    store.write_embeddings(path, Embeddings(vectors))
+    with pytest.raises(RunError, match="is missing or damaged"):
+        store.read_base_vectors(path)
 
 
 def test_a_video_comes_back_from_json_with_its_exact_rate() -> None:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from vcn_trt import backends
-from vcn_trt.adapt.serfiq import crop_quality, mad_reject, mad_threshold, track_quality
+from vcn_trt.adapt.serfiq import crop_quality, mad_reject, mad_threshold, scrambled, track_quality, weak_tracks
 from vcn_trt.backends.base import FrameBatch
 from vcn_trt.backends.cpu.frame import CpuFrame
 from vcn_trt.config import DecodeConfig, DetectConfig
@@ -139,6 +139,45 @@ def test_where_nothing_stands_out_nobody_is_rejected() -> None:
     assert mad_reject(scores).tolist() == [False, False, False, False, False, True]
 
 
+def test_scrambled_pictures_keep_their_pixels_in_whole_pieces() -> None:
+    pictures = np.random.default_rng(0).integers(0, 256, (3, 8, 12, 3), np.uint8)
+    before = pictures.copy()
+    found = scrambled(pictures, np.random.default_rng(1), parts=4)
+    assert found.shape == pictures.shape
+    assert found.dtype == np.uint8
+    assert np.array_equal(pictures, before)
+
+    def pieces(picture: NDArray[np.uint8]) -> list[bytes]:
+        return [picture[y : y + 2, x : x + 3].tobytes() for y in range(0, 8, 2) for x in range(0, 12, 3)]
+
+    for one, other in zip(pictures, found, strict=True):
+        assert sorted(pieces(one)) == sorted(pieces(other))
+        assert pieces(one) != pieces(other)
+    orders = [[pieces(o).index(x) for x in pieces(f)] for o, f in zip(pictures, found, strict=True)]
+    assert orders[0] != orders[1] != orders[2], "each picture in an order of its own"
+
+
+def test_scrambling_repeats_for_a_seed() -> None:
+    pictures = np.random.default_rng(0).integers(0, 256, (2, 112, 112, 3), np.uint8)
+    one, again, other = (scrambled(pictures, np.random.default_rng(s)) for s in (3, 3, 4))
+    assert np.array_equal(one, again)
+    assert not np.array_equal(one, other)
+    assert scrambled(pictures[:0], np.random.default_rng(0)).shape == (0, 112, 112, 3)
+
+
+def test_weak_tracks_are_nearer_to_what_is_no_face_than_to_the_median() -> None:
+    # The median is 0.5. Without a face 0.25: the middle is 0.375, and what is equal to it is not below it.
+    scores = np.array([0.25, 0.375, 0.4375, 0.5, 0.5, 0.625, 0.75, np.nan])
+    assert weak_tracks(scores, 0.25).tolist() == [True, False, False, False, False, False, False, False]
+    assert weak_tracks(scores, 0.375).tolist() == [True, True, False, False, False, False, False, False]
+
+
+def test_where_nothing_was_measured_nobody_is_weak() -> None:
+    assert not weak_tracks(np.array([0.1, 0.9]), math.nan).any()
+    assert not weak_tracks(np.full(3, np.nan), 0.3).any()
+    assert weak_tracks(np.zeros(0), 0.3).shape == (0,)
+
+
 # Real faces ---------------------------------------------------------------------------------------------------------
 
 
@@ -246,3 +285,12 @@ def test_a_spoilt_track_is_the_outlier_among_real_ones(sface: FaceBase, photogra
     bad = crops_of(photographed[:1], noisy(100))
     scores = quality(sface, np.concatenate([crops, bad]))
     assert mad_reject(scores).tolist()[-1]
+
+
+def test_real_faces_scrambled_are_weak_among_real_ones(sface: FaceBase, photographed: list) -> None:
+    crops = crops_of(photographed)
+    faceless = quality(sface, scrambled(crops, np.random.default_rng(0)))
+    scores = quality(sface, crops)
+    assert faceless.max() < scores.min()
+    weak = weak_tracks(np.concatenate([scores, faceless[:1]]), float(np.median(faceless)))
+    assert weak.tolist() == [False] * len(scores) + [True]

@@ -1,4 +1,4 @@
-"""How long a person is on screen and by which face he is shown, worked by hand."""
+"""How long a person is on screen, by which face he is shown, and who is seen together with whom."""
 
 from __future__ import annotations
 
@@ -6,8 +6,11 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from vcn_trt.cluster.people import _representative, screen_seconds
+from vcn_trt.cluster.people import _representative, judged, screen_seconds, seen_together, together
+from vcn_trt.config import ClusterConfig, QualityConfig
 from vcn_trt.ingest.align import TEMPLATE
 from vcn_trt.types import CROP_SIZE, Faces, Tracks
 
@@ -79,3 +82,57 @@ def test_a_person_is_shown_by_the_most_frontal_face_of_those_that_are_large_enou
     # The smallest is the most frontal, and below the median of 60 pixels: 60 and 100 remain.
     assert representative((20, 0.0), (60, 0.05), (100, 0.15)) == 1
     assert representative((20, 0.0), (60, 0.15), (100, 0.05)) == 2
+
+
+def tracks_of(*spans: Span) -> Tracks:
+    """A track a span: its video, first frame, and the frame behind its last."""
+    video, start, stop = np.array(spans).reshape(-1, 3).T
+    return Tracks.empty(len(spans)).with_columns(track=np.arange(len(spans)), video=video, start=start, stop=stop)
+
+
+spans = st.lists(st.tuples(st.integers(0, 1), st.integers(0, 15), st.integers(1, 9)), max_size=10)
+
+
+@given(spans)
+def test_tracks_are_seen_together_where_they_have_a_frame_in_common(found: list[Span]) -> None:
+    tracks = [(video, start, start + n) for video, start, n in found]
+    naive = [
+        [i, j]
+        for i, (video, start, stop) in enumerate(tracks)
+        for j, (other, begin, end) in enumerate(tracks)
+        if i < j and video == other and set(range(start, stop)) & set(range(begin, end))
+    ]
+    assert seen_together(tracks_of(*tracks)).tolist() == naive
+
+
+def test_tracks_that_follow_each_other_are_not_seen_together() -> None:
+    assert seen_together(tracks_of((0, 0, 10), (0, 10, 20), (1, 5, 15))).tolist() == []
+    assert seen_together(tracks_of((0, 0, 11), (0, 10, 20), (0, 0, 30))).tolist() == [[0, 1], [0, 2], [1, 2]]
+
+
+def test_someone_seen_twice_in_one_frame_is_told_once() -> None:
+    pairs = np.array([[0, 1], [0, 2], [3, 4], [5, 6]])
+    labels = np.array([1, 1, 1, 2, 3, -1, -1], np.int32)
+    (told,) = together(pairs, labels, ClusterConfig(cannot_link="warn"))
+    assert "person 1 is seen twice" in told
+    assert together(pairs, labels, ClusterConfig(cannot_link="off")) == []
+    assert together(pairs[:0], labels, ClusterConfig()) == []
+
+
+def judged_tracks() -> Tracks:
+    """Median quality of the tracks that are ok: 0.5. The last one's crops were rejected."""
+    return Tracks.empty(6).with_columns(
+        quality=np.array([0.5, 0.51, 0.49, 0.5, 0.1, 0.05]), status=np.array(["ok"] * 5 + ["crops"])
+    )
+
+
+def test_the_papers_rule_makes_an_outlier_unknown_and_ours_calls_it_weak() -> None:
+    table, weak = judged(judged_tracks(), 0.2, QualityConfig(rule="mad"))
+    assert table.status.tolist() == ["ok"] * 4 + ["quality", "crops"]
+    assert not weak.any()
+    table, weak = judged(judged_tracks(), 0.2, QualityConfig())
+    assert table.status.tolist() == ["ok"] * 5 + ["crops"]
+    assert weak.tolist() == [False] * 4 + [True, False], "what is Unknown already is not judged"
+    table, weak = judged(judged_tracks(), 0.2, QualityConfig(rule="off"))
+    assert table.status.tolist() == ["ok"] * 5 + ["crops"]
+    assert not weak.any()

@@ -28,6 +28,7 @@ from vcn_trt.zoo.export import export_onnx
 from vcn_trt.zoo.weights import check_finite
 
 SCHEMA = "vcn-trt/adapted/1"
+METADATA = "vcn-trt"
 WEIGHTS = "adapted.safetensors"
 ONNX = "adapted.onnx"
 
@@ -101,7 +102,8 @@ def save(path: Path, adapted: Adapted, base: FaceBase, identity: str, config: Ad
     }
     kept = {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}
     path.parent.mkdir(parents=True, exist_ok=True)
-    save_file(kept, path, metadata)
+    # One entry: several are written in another order by every process, and the file is to have the same bytes.
+    save_file(kept, path, {METADATA: json.dumps(metadata)})
 
 
 def load(path: Path, base: FaceBase, identity: str) -> Adapted:
@@ -168,9 +170,9 @@ def export(path: Path, adapted: Adapted) -> Path:
 def _read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
     try:
         with safe_open(path, "pt") as file:
-            metadata = file.metadata() or {}
+            metadata = json.loads((file.metadata() or {}).get(METADATA, "{}"))
             tensors = {k: file.get_tensor(k) for k in file.keys()}  # noqa: SIM118
-    except (OSError, SafetensorError) as error:
+    except (OSError, ValueError, SafetensorError) as error:
         raise ModelError(f"cannot read the adapted model {path} ({error}): adapt again, or give another run") from error
     if metadata.get("schema") != SCHEMA:
         raise ModelError(f"{path} is of schema {metadata.get('schema')!r}, this version reads {SCHEMA!r}: adapt again")

@@ -68,7 +68,8 @@ def scrambled(images: NDArray[np.uint8], rng: np.random.Generator, parts: int = 
     """Each picture cut into `parts` x `parts` pieces and put together anew at random: the footage's own colours and
     textures, and no face. Their quality is what the base makes of no face at all. (n, h, w, 3), both sides divisible"""
     n, h, w, c = images.shape
-    cut = images.reshape(n, parts, h // parts, parts, w // parts, c).swapaxes(2, 3).reshape(n, parts * parts, -1)
+    cut = images.reshape(n, parts, h // parts, parts, w // parts, c).swapaxes(2, 3)
+    cut = cut.reshape(n, parts * parts, (h // parts) * (w // parts) * c)
     moved = np.take_along_axis(cut, rng.permuted(np.tile(np.arange(parts * parts), (n, 1)), axis=1)[..., None], 1)
     whole = moved.reshape(n, parts, parts, h // parts, w // parts, c).swapaxes(2, 3)
     return np.ascontiguousarray(whole.reshape(images.shape))

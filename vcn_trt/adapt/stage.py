@@ -97,17 +97,16 @@ def adapt_run(
     rounds: list[Ragged] = []
 
     def matcher(z: NDArray[np.float32]) -> Ragged:
-        rounds.append(find_matches(z, groups, backend.ops, match))
-        return rounds[-1]
+        return find_matches(z, groups, backend.ops, match)
 
     if given is not None:
         adapted, z, student, facts = _taken(desk, tracks, kept, base, given, backend, config, seed)
     elif len(groups.values):
-        adapted, z, student, facts = _trained(desk, tracks, kept, groups, base, matcher, backend, config, seed)
+        adapted, z, student, rounds, facts = _trained(desk, tracks, kept, groups, base, matcher, backend, config, seed)
     else:
         adapted, z = _untouched(base, config, seed), np.zeros((PLAIN, len(kept), base.manifest.dim), np.float32)
         student, facts = None, {"trains": "nothing: no track is fit for it"}
-    matcher(z)
+    rounds.append(matcher(z))
     for folder in ("model", ".work"):
         (desk.folder / folder).mkdir()
     models.save(desk.folder / MODEL, adapted, base.torch, base.identity, config)
@@ -152,8 +151,9 @@ def _trained(
     backend: Backend,
     config: AdaptConfig,
     seed: int,
-) -> tuple[Adapted, NDArray[np.float32], NDArray[np.float32] | None, dict[str, Any]]:
-    """The adapted model, its unit vectors (n_views, n_kept, d), the student's where it is another, and facts."""
+) -> tuple[Adapted, NDArray[np.float32], NDArray[np.float32] | None, list[Ragged], dict[str, Any]]:
+    """The adapted model, its unit vectors (n_views, n_kept, d), the student's where it is another, each round's matches
+    and facts."""
     trains = chosen(config.trains, torch.device(backend.torch_device))
     views = _views(desk, tracks, kept, base, base.network, trains, backend, config, seed)
     generator = torch.Generator().manual_seed(seed)
@@ -183,7 +183,7 @@ def _trained(
     if trained.fell_back:
         facts["warnings"].append(f"{trained.fell_back}: the answer stands on the start, which was not trained")
         facts["fell_back"] = trained.fell_back
-    return models.of_trained(trained, config), z, student, facts
+    return models.of_trained(trained, config), z, student, list(trained.matched), facts
 
 
 def _taken(

@@ -62,14 +62,16 @@ class Round:
 @dataclass(frozen=True, eq=False)
 class Trained:
     """teacher, student: the branches; the same one where nothing was trained. centre: (K,) what Eq. 2 takes off the
-    teacher's logits, its strength applied. start: the signs before the first round. fell_back: why the training was
-    given up for its start, None where it was not. notes: what else the user should be told."""
+    teacher's logits, its strength applied. start: the signs before the first round. matched: of each round begun, also
+    before a kill. fell_back: why the training was given up for its start, None where it was not. notes: what else the
+    user should be told."""
 
     teacher: Branch
     student: Branch
     centre: Tensor
     start: Signs
     rounds: tuple[Round, ...]
+    matched: tuple[Ragged, ...]
     fell_back: str | None
     notes: tuple[str, ...]
 
@@ -97,11 +99,13 @@ def adapt(
         centre = _first_centre(student, views)
         start = _signs(student, centre, views, config)
         rounds: list[Round] = []
+        matched: list[Ragged] = []
         notes: list[str] = []
 
         def outcome(teacher: Branch, student: Branch, centre: Tensor, fell_back: str | None = None) -> Trained:
             taken_off = config.centre_strength * centre
-            return Trained(teacher, student, taken_off, start, tuple(rounds), fell_back, tuple(notes))
+            done = tuple(rounds), tuple(matched)
+            return Trained(teacher, student, taken_off, start, *done, fell_back, tuple(notes))
 
         def given_up(why: str) -> Trained:
             untrained = _student(views, head, config, seed)
@@ -117,9 +121,11 @@ def adapt(
             if state is not None:
                 steps.load(state["steps"])
                 rounds += [Round(r["matches"], r["loss"], Signs(**r["signs"])) for r in state["rounds"]]
+                matched += [Ragged(values.numpy(), offsets.numpy()) for values, offsets in state["matched"]]
         for number in range(len(rounds), config.rounds):
             branch = steps.teacher if config.match_space == "head" else steps.student
             matches = matcher(look(branch, views, seed, config.match_space).cpu().numpy())
+            matched.append(matches)
             losses = []
             for _ in range(config.steps):
                 losses.append(steps.step(matches))
@@ -133,7 +139,9 @@ def adapt(
                 return given_up(why)
             if checkpoint:
                 facts = [dataclasses.asdict(r) for r in rounds]
-                checkpoints.save(checkpoint, {"steps": steps.state(), "rounds": facts}, identity)
+                tensors = [[torch.as_tensor(x) for x in (m.values, m.offsets)] for m in matched]
+                state = {"steps": steps.state(), "rounds": facts, "matched": tensors}
+                checkpoints.save(checkpoint, state, identity)
         return outcome(steps.teacher, steps.student, steps.centre)
 
 
