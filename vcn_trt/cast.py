@@ -66,7 +66,8 @@ def find(asked: str, known: Mapping[int, str | None]) -> Person:
     near = difflib.get_close_matches(asked, [p.name for p in everyone], n=3, cutoff=0.5) or [p.name for p in everyone]
     there = ", ".join(repr(name) for name in near[:8]) + (" ..." if len(near) > 8 else "")
     raise UsageError(
-        f"there is no {asked!r} in this run; expected a name or a cluster's number (as 3 or #3): {there or 'it has no one'}"
+        f"there is no {asked!r} in this run; expected a name or a cluster's number (as 3 or #3): "
+        f"{there or 'it has no one'}"
     )
 
 

@@ -18,10 +18,10 @@ NO_FACE = ("quality",)
 
 @dataclass(frozen=True)
 class Query:
-    """wanted: all of them on screen. unwanted: none of them. alone: no other tracked face, Unknown ones counted, but for
-    those taken for no face. shots: whole shots, in which everyone wanted appears at some time and no one unwanted ever
-    does. min_seconds: shorter answers are left out. gap_seconds: someone who is lost for no longer than this within a
-    shot counts as there."""
+    """wanted: all of them on screen. unwanted: none of them. alone: no other tracked face, Unknown ones counted, but
+    for those taken for no face. shots: whole shots, in which everyone wanted appears at some time and no one unwanted
+    ever does. min_seconds: shorter answers are left out. gap_seconds: someone who is lost for no longer than this
+    within a shot counts as there."""
 
     wanted: Sequence[Person]
     unwanted: Sequence[Person] = ()

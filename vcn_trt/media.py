@@ -73,8 +73,8 @@ def _media(video: Video, tracks: TrackSet, reel: str, folder: Path | None) -> Me
     notes = [f"{given.name}: {problem}"] if problem else []
     if variable:
         notes.append(
-            f"{given.name} has a variable frame rate: timecodes give the nearest frame at {float(video.fps):.3f} a second "
-            "by presentation time, as an editing system conforms it; frame numbers count decoded frames"
+            f"{given.name} has a variable frame rate: timecodes give the nearest frame at {float(video.fps):.3f} a "
+            "second by presentation time, as an editing system conforms it; frame numbers count decoded frames"
         )
     path = Path(folder) / given.name if folder else given
     return Media(video, path.absolute(), given.name, reel, clock, start, variable, tuple(notes), frames, seconds)
