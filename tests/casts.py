@@ -1,4 +1,4 @@
-"""A made answer for what editors use: tracks in shots, clusters with names, without a run behind it."""
+"""A made run directory for what editors use: tracks in shots, clusters with names, as if a run had found them."""
 
 from __future__ import annotations
 
@@ -7,10 +7,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from vcn_trt import store
 from vcn_trt.api import Answer
+from vcn_trt.config import Config, to_dict
+from vcn_trt.run import write_text
+from vcn_trt.sources import fingerprint
 from vcn_trt.types import CROP_SIZE, UNKNOWN, Clusters, Crops, Faces, Shots, Tracks, TrackSet, Video
 
 
@@ -53,7 +58,7 @@ class Made:
 def answer(
     folder: Path, films: Sequence[Film], seen: Sequence[Seen], names: Mapping[int, str | None] | None = None
 ) -> Made:
-    """The answer, and the one file of it that names are read from. Faces are 20 pixels wide, one beside the other."""
+    """A finished run in `folder`. Faces are 20 pixels wide, one beside the other; a crop a track shows its number."""
     videos = [
         Video(
             i,
@@ -107,8 +112,33 @@ def answer(
         crops=Crops.empty(n).with_columns(track=np.arange(n), frame=middle, kept=np.ones(n, bool)),
         images=np.broadcast_to(20 * np.arange(n, dtype=np.uint8)[:, None, None, None], (n, CROP_SIZE, CROP_SIZE, 3)),
     )
-    known = {n: (names or {}).get(n) for n in range(1, int(labels.max(initial=0)) + 1)}
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "clusters.json").write_text(json.dumps({"clusters": [{"id": k, "name": v} for k, v in known.items()]}))
+    known: dict[int, str | None] = {n: (names or {}).get(n) for n in range(1, int(labels.max(initial=0)) + 1)}
     people = Clusters(labels, np.full(n, np.nan, np.float32), method="hac")
-    return Made(Answer(folder, tracks, people, {}), tracks, labels, known)
+    record: dict[str, Any] = {
+        "schema": "vcn-trt/run/1",
+        "config": to_dict(Config()),
+        "sources": [{"path": v.path, "fingerprint": fingerprint(Path(v.path))} for v in videos],
+        **{"stages": {}, "state": "done", "videos": [store.video_to_json(v) for v in videos], "failed": []},
+    }
+    made = Made(Answer(folder, tracks, people, record), tracks, labels, known)
+    _save(made)
+    return made
+
+
+def _save(made: Made) -> None:
+    """The run directory that `open_run` reads."""
+    folder, tracks = made.answer.folder, made.tracks
+    folder.mkdir(parents=True, exist_ok=True)
+    store.write_table(folder / "shots.parquet", [tracks.shots], Shots)
+    store.write_table(folder / "faces.parquet", [tracks.faces], Faces)
+    store.write_table(folder / "tracks.parquet", [tracks.tracks], Tracks)
+    store.write_table(folder / "crops.parquet", [tracks.crops], Crops)
+    store.write_images(folder / "crops.npy", len(tracks.images), iter([tracks.images[:]]))
+    write_text(folder / "run.json", json.dumps(made.answer.record, ensure_ascii=False))
+    answer = {
+        "schema": "vcn-trt/clusters/1",
+        "clusters": [{"id": number, "name": name} for number, name in made.names.items()],
+        "tracks": [{"cluster": int(label), "threshold": None} for label in made.labels],
+        "merges": [],
+    }
+    write_text(folder / "clusters.json", json.dumps(answer, ensure_ascii=False))

@@ -13,18 +13,20 @@ import av.error
 import cv2
 import numpy as np
 from av.video.reformatter import ColorRange, Colorspace
+from numpy.typing import NDArray
 
 from vcn_trt import draw
 from vcn_trt.api import Answer
 from vcn_trt.backends.cpu.container import open_source, read_claims
 from vcn_trt.backends.cpu.decode import open_decoder
 from vcn_trt.config import DecodeConfig
-from vcn_trt.errors import RunError
+from vcn_trt.errors import RunError, UsageError
 from vcn_trt.export.files import replacing
 from vcn_trt.export.text import one_line
 from vcn_trt.sources import fingerprint
 from vcn_trt.types import UNKNOWN, Faces, Video
 
+SUFFIXES = (".mp4", ".mov", ".mkv")
 QUALITY = {"crf": "20", "preset": "veryfast"}
 """Of libx264: near to transparent, and as fast as the drawing."""
 
@@ -58,52 +60,73 @@ def render(
     """Draw one video. It is written whole or not at all; memory holds some frames and the table of faces.
 
     known: the clusters' names. -> why the sound could not be copied, None where it was or there is none. Raises
-    VideoError where the video cannot be decoded, RunError where `out` cannot be written.
+    VideoError where the video cannot be decoded, RunError where `out` cannot be written, UsageError for its suffix.
     """
+    if out.suffix.lower() not in SUFFIXES:
+        raise UsageError(f"an overlay is written as {', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}, found {out.name!r}")
     decode = DecodeConfig(**answer.record["config"]["decode"])  # fields of interlaced film are counted as it says
-    labelled, face = _by_frame(answer, video, known), draw.font()
     with ExitStack() as stack:
         scratch = stack.enter_context(replacing(out))
         container, stream = open_source(source, 1)
         stack.enter_context(container)
-        claims, step = read_claims(container, stream), stream.time_base
+        claims = read_claims(container, stream)
         decoder = stack.enter_context(closing(open_decoder(source, video.id, decode)))
-        target = stack.enter_context(av.open(str(scratch), "w"))
-        picture = target.add_stream("libx264", rate=decoder.video.fps, options=QUALITY)
-        sound, problem = _sound(container, target)
-        # A frame more to the right or below where a side is odd: 4:2:0 halves both.
-        width, height = (n + n % 2 for n in (decoder.video.width, decoder.video.height))
-        wide = height >= 720
-        picture.width, picture.height, picture.pix_fmt = width, height, "yuv420p"
-        picture.codec_context.time_base = step
-        matrix = Colorspace.ITU709 if wide else Colorspace.ITU601
-        picture.codec_context.colorspace, picture.codec_context.color_range = (1 if wide else 6), ColorRange.MPEG
-        packets = _packets(container, sound, claims.origin or Fraction(0)) if sound else iter(())
-        waiting = next(packets, None)
-        last = -1
-        for batch in decoder:
-            for pixels, index, seconds in zip(batch.pixels, batch.frame_indices, batch.seconds, strict=True):
-                drawn = pixels.rgb()
-                draw.labels(drawn, labelled(int(index)), face)
-                drawn = cv2.copyMakeBorder(
-                    drawn, 0, height - drawn.shape[0], 0, width - drawn.shape[1], cv2.BORDER_REPLICATE
-                )
-                frame = av.VideoFrame.from_ndarray(drawn, format="rgb24").reformat(
-                    format="yuv420p", dst_colorspace=matrix, dst_color_range=ColorRange.MPEG
-                )
-                last = max(last + 1, round(seconds / float(step)))
-                frame.pts, frame.time_base = last, step
-                target.mux(picture.encode(frame))
-                # The sound goes along, so that neither waits in memory for the other.
-                while waiting is not None and waiting[0] <= seconds:
+        try:
+            with av.open(str(scratch), "w") as target:
+                sheet = _Sheet(target, decoder.video, stream.time_base)
+                sound, problem = _sound(container, target)
+                packets = _packets(container, sound, claims.origin or Fraction(0)) if sound else iter(())
+                waiting = next(packets, None)
+                labelled = _by_frame(answer, video, known)
+                for batch in decoder:
+                    for pixels, index, seconds in zip(batch.pixels, batch.frame_indices, batch.seconds, strict=True):
+                        sheet.add(pixels.rgb(), labelled(int(index)), float(seconds))
+                        # The sound goes along, so that neither waits in memory for the other.
+                        while waiting is not None and waiting[0] <= seconds:
+                            target.mux(waiting[1])
+                            waiting = next(packets, None)
+                    progress(int(batch.frame_indices[-1]) + 1, video.frames)
+                sheet.close()
+                while waiting is not None:
                     target.mux(waiting[1])
                     waiting = next(packets, None)
-            progress(int(index) + 1, video.frames)
-        target.mux(picture.encode(None))
-        while waiting is not None:
-            target.mux(waiting[1])
-            waiting = next(packets, None)
+        except av.error.FFmpegError as error:
+            raise RunError(f"{out} cannot be written ({error.strerror}): give another place with --out") from error
     return problem
+
+
+class _Sheet:
+    """The picture stream being written."""
+
+    def __init__(self, target: Any, video: Video, step: Fraction) -> None:
+        """step: the time base of the source, in which every time of its frames is a whole number."""
+        # A line more to the right or below where a side is odd: 4:2:0 halves both.
+        self._target, self._step, self._last = target, step, -1
+        self._width, self._height = (n + n % 2 for n in (video.width, video.height))
+        self._matrix = Colorspace.ITU709 if self._height >= 720 else Colorspace.ITU601
+        self._font = draw.font()
+        self._stream = target.add_stream("libx264", rate=video.fps, options=QUALITY)
+        self._stream.width, self._stream.height, self._stream.pix_fmt = self._width, self._height, "yuv420p"
+        codec = self._stream.codec_context
+        codec.time_base = step
+        codec.colorspace, codec.color_range = (1 if self._height >= 720 else 6), ColorRange.MPEG  # H.273's numbers
+
+    def add(self, picture: NDArray[np.uint8], labels: Iterator[draw.Label], seconds: float) -> None:
+        """picture: (h, w, 3) RGB, drawn into."""
+        draw.labels(picture, labels, self._font)
+        below, right = self._height - picture.shape[0], self._width - picture.shape[1]
+        if below or right:
+            picture = np.asarray(cv2.copyMakeBorder(picture, 0, below, 0, right, cv2.BORDER_REPLICATE), np.uint8)
+        frame = av.VideoFrame.from_ndarray(picture, format="rgb24").reformat(
+            format="yuv420p", dst_colorspace=self._matrix, dst_color_range=ColorRange.MPEG
+        )
+        self._last = max(self._last + 1, round(seconds / float(self._step)))
+        frame.pts, frame.time_base = self._last, self._step
+        self._target.mux(self._stream.encode(frame))
+
+    def close(self) -> None:
+        """Write the frames that the encoder still holds."""
+        self._target.mux(self._stream.encode(None))
 
 
 def _by_frame(answer: Answer, video: Video, known: Mapping[int, str | None]) -> Callable[[int], Iterator[draw.Label]]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import re
+import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from vcn_trt.errors import RunError
@@ -33,7 +34,7 @@ def refuse_existing(path: Path, force: bool) -> None:
 def replacing(path: Path) -> Iterator[Path]:
     """A name beside `path` to write under, which becomes `path` when all went well and goes when not. It keeps the
     suffix. Raises RunError where the folder or the disk does not take it."""
-    scratch = path.with_name(f".{os.getpid()}.new-{path.name}"[-200:])
+    scratch = path.with_name(f".{os.getpid()}-{threading.get_ident()}.new{path.suffix}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield scratch
@@ -42,7 +43,8 @@ def replacing(path: Path) -> Iterator[Path]:
         where = error.filename if error.filename and Path(error.filename) != scratch else path
         raise RunError(f"cannot write {where} ({error.strerror or error}): give another place with --out") from error
     finally:
-        scratch.unlink(missing_ok=True)
+        with suppress(OSError):
+            scratch.unlink()
 
 
 def places(out: Path, tags: Sequence[str]) -> list[Path]:
