@@ -133,7 +133,7 @@ def export(
 
 def overlay(
     folder: Folder,
-    out: Annotated[Path | None, typer.Option(help="The film; RUN/exports/<video>-overlay.mp4 by default.")] = None,
+    out: Annotated[Path | None, typer.Option(help="The film; RUN/exports/overlay-<video>.mp4 by default.")] = None,
     video: Annotated[
         list[str] | None, typer.Option(metavar="NAME", help="Only this video (its file name); all by default.")
     ] = None,
@@ -143,7 +143,7 @@ def overlay(
 ) -> None:
     """Render the videos with boxes, names and a colour for each person; every frame and the sound stay."""
     from vcn_trt import overlay as drawing
-    from vcn_trt.export.files import places, refuse_existing
+    from vcn_trt.export.files import beside, places, refuse_existing
 
     answer, known, _ = _open(folder, None)
     videos = [v for v in answer.tracks.videos if not video or Path(v.path).name in video or v.path in video]
@@ -152,8 +152,8 @@ def overlay(
         raise UsageError(
             f"there is no video {' or '.join(map(repr, video or ()))} in this run; it has {there or 'none'}"
         )
-    stems = [f"{Path(v.path).stem}-overlay" for v in videos]
-    paths = places(out, stems) if out else places(folder / "exports" / f"{stems[0]}.mp4", stems)
+    stems = [Path(v.path).stem for v in videos]
+    paths = places(out, stems) if out else beside(folder / "exports" / "overlay.mp4", stems)
     sources = [drawing.place(answer, v, media_folder) for v in videos]
     for path in paths:
         refuse_existing(path, force)

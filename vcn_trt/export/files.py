@@ -48,9 +48,12 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def places(out: Path, tags: Sequence[str]) -> list[Path]:
-    """Where several documents go: the one alone to `out`, else each to a name beside it that ends in its tag."""
-    if len(tags) == 1:
-        return [out]
+    """Where documents go: one alone to `out`, else each to a name beside it that ends in its tag."""
+    return [out] if len(tags) == 1 else beside(out, tags)
+
+
+def beside(out: Path, tags: Sequence[str]) -> list[Path]:
+    """Names beside `out` that end in these tags, each its own: `film.mp4` and "A 1" make `film-A_1.mp4`."""
     suffix = "".join(out.suffixes[-2:]) if out.name.endswith(".labels.json") else out.suffix
     stem = out.name.removesuffix(suffix)
     taken: list[Path] = []
