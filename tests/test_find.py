@@ -185,6 +185,14 @@ def test_a_variable_rate_follows_the_presentation_times(tmp_path: Path) -> None:
     assert clip.span(5, 30) == (5, 54)
 
 
+def test_a_range_of_crowded_frames_lasts_one_frame_at_least(tmp_path: Path) -> None:
+    """At 25 a second, frames 10 to 19 come a hundredth of one apart: they share a place on the grid."""
+    times = np.concatenate([np.arange(10) / 25, 0.4 + np.arange(10) / 2500, 0.44 + np.arange(31) / 25])
+    made = answer(tmp_path, [Film(frames=50, times=times)], [Seen(12, 14, 1)])
+    (clip,) = media.of(made.tracks)
+    assert clip.span(12, 14) == (10, 11)
+
+
 def test_reels_are_the_containers_else_the_files_and_told_apart(tmp_path: Path) -> None:
     films = [Film("A001.mov"), Film("A001.mov", folder="/day2"), Film("B.mov", reel="R7"), Film("C.mov", timecode="x")]
     clips = media.of(answer(tmp_path, films, [Seen(0, 9, 1)]).tracks, Path("/Volumes/Dailies"))
