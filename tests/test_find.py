@@ -188,7 +188,7 @@ def test_a_variable_rate_follows_the_presentation_times(tmp_path: Path) -> None:
 def test_a_range_of_crowded_frames_lasts_one_frame_at_least(tmp_path: Path) -> None:
     """At 25 a second, frames 10 to 19 come a hundredth of one apart: they share a place on the grid."""
     times = np.concatenate([np.arange(10) / 25, 0.4 + np.arange(10) / 2500, 0.44 + np.arange(31) / 25])
-    made = answer(tmp_path, [Film(frames=50, times=times)], [Seen(12, 14, 1)])
+    made = answer(tmp_path, [Film(frames=50, times=times)], [Seen(12, 14, 1), Seen(12, 20, 2)])
     (clip,) = media.of(made.tracks)
     assert clip.span(12, 14) == (10, 11)
 
