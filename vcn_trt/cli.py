@@ -13,6 +13,7 @@ import typer
 from rich.table import Table
 
 import vcn_trt
+from vcn_trt import cli_editors
 from vcn_trt.config import Config, load
 from vcn_trt.console import ERR, OUT, progress
 from vcn_trt.errors import ModelError, VcnError
@@ -133,6 +134,9 @@ def sample(
     with progress(False) as hook:
         film = build(folder, fetch.home() / "sample", lambda step, done, total: hook(step, done, total, ""), seconds)
     print(film)
+
+
+cli_editors.add(app)
 
 
 @models.command("list")

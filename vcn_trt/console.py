@@ -22,6 +22,7 @@ TITLES = {
     "embed": "Recognising",
     "cluster": "Grouping by person",
     "report": "Writing the report",
+    "overlay": "Drawing",
 }
 
 

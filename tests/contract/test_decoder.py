@@ -68,6 +68,17 @@ def test_the_video_tells_what_the_container_claims(tmp_path: Path, backend: Back
     assert video.seconds == pytest.approx(24 * 1001 / 24000, abs=1e-3)
 
 
+@pytest.mark.parametrize(
+    ("suffix", "tags"), [(".mov", {}), (".mkv", {"timecode": "10:00:00;00", "reel_name": "A001R2"})]
+)
+def test_the_video_tells_timecode_and_reel_where_the_container_names_them(
+    tmp_path: Path, backend: Backend, suffix: str, tags: dict[str, str]
+) -> None:
+    path = clips.write(tmp_path / f"film{suffix}", [clips.numbered(0)], metadata=tags)
+    video = Pass(backend, path).video
+    assert (video.start_timecode, video.reel) == (tags.get("timecode"), tags.get("reel_name"))
+
+
 @pytest.mark.parametrize("batch", [1, 4, 7, 64])
 def test_batches_are_full_but_the_last(tmp_path: Path, backend: Backend, batch: int) -> None:
     path = clips.write(tmp_path / "film.mp4", (clips.numbered(i) for i in range(10)))
