@@ -1,0 +1,104 @@
+// CUDA's words on a CPU: a block's threads are fibers (ucontext), __syncthreads passes control to the next, __shared__ is
+// static. One block at a time. g++ compiles a kernel's own file behind this header: -DKERNEL=name -DSOURCE="name.cu"
+// -DBARRIERS=1, or 0 where a kernel has none and its threads need no stacks of their own.
+#include <ucontext.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <utility>
+#include <vector>
+
+#define __global__
+#define __device__
+#define __shared__ static
+#define __launch_bounds__(threads)
+using std::max;
+using std::min;
+struct dim3 {
+    unsigned x, y, z;
+};
+struct float4 {
+    float x, y, z, w;
+};
+static inline float4 make_float4(float x, float y, float z, float w) { return {x, y, z, w}; }
+static inline float __fadd_rn(float a, float b) { return a + b; }
+static inline float __fsub_rn(float a, float b) { return a - b; }
+static inline float __fmul_rn(float a, float b) { return a * b; }
+static inline float __fdiv_rn(float a, float b) { return a / b; }
+static inline int atomicAdd(int* at, int value) { return std::exchange(*at, *at + value); }
+
+static dim3 gridDim, blockDim, blockIdx, threadIdx;
+
+namespace shim {
+enum State { RUNNING, WAITING, DONE };
+static ucontext_t scheduler;
+static std::vector<ucontext_t> fibers;
+static std::vector<State> states;
+static void (*call)(void**);
+static void** arguments;
+
+static void fiber(int me) {
+    call(arguments);
+    states[me] = DONE;
+}
+
+static void stand_on(unsigned t) {
+    threadIdx = {t % blockDim.x, t / blockDim.x % blockDim.y, t / blockDim.x / blockDim.y};
+}
+
+// Every thread from one barrier to the next, last first if `reversed`. false: some waited where others had ended.
+static bool block(int threads, bool reversed) {
+    static std::vector<char> stacks;
+    constexpr size_t STACK = 1 << 16;
+    for (int i = 0; i < threads && !BARRIERS; ++i) stand_on(reversed ? threads - 1 - i : i), call(arguments);
+    if (!BARRIERS) return true;
+    fibers.resize(threads), states.assign(threads, RUNNING), stacks.resize(threads * STACK);
+    for (int t = 0; t < threads; ++t) {
+        getcontext(&fibers[t]);
+        fibers[t].uc_stack = {&stacks[t * STACK], 0, STACK};
+        fibers[t].uc_link = &scheduler;
+        makecontext(&fibers[t], (void (*)())fiber, 1, t);
+    }
+    for (size_t ended = 0; ended < states.size();) {
+        for (int i = 0; i < threads; ++i) {
+            unsigned t = reversed ? threads - 1 - i : i;
+            stand_on(t);
+            swapcontext(&scheduler, &fibers[t]);
+        }
+        ended = std::count(states.begin(), states.end(), DONE);
+        if (ended > 0 && ended < states.size()) return false;
+    }
+    return true;
+}
+
+template <class... Types, size_t... I>
+void unpack(void (*kernel)(Types...), void** values, std::index_sequence<I...>) {
+    kernel(*(std::remove_reference_t<Types>*)values[I]...);
+}
+template <class... Types>
+void invoke(void (*kernel)(Types...), void** values) {
+    unpack(kernel, values, std::index_sequence_for<Types...>());
+}
+}  // namespace shim
+
+[[maybe_unused]] static void __syncthreads() {
+    unsigned me = threadIdx.x + blockDim.x * (threadIdx.y + blockDim.y * threadIdx.z);
+    shim::states[me] = shim::WAITING;
+    swapcontext(&shim::fibers[me], &shim::scheduler);
+}
+
+#include SOURCE
+
+// grid and block: three numbers each; values: addresses of the arguments. -> 0, or 1 where the threads of a block parted.
+extern "C" int run(const unsigned* grid, const unsigned* threads, void** values, int reversed) {
+    gridDim = {grid[0], grid[1], grid[2]}, blockDim = {threads[0], threads[1], threads[2]};
+    shim::call = [](void** v) { shim::invoke(KERNEL, v); };
+    shim::arguments = values;
+    for (unsigned i = 0; i < grid[0] * grid[1] * grid[2]; ++i) {
+        unsigned b = reversed ? grid[0] * grid[1] * grid[2] - 1 - i : i;
+        blockIdx = {b % grid[0], b / grid[0] % grid[1], b / grid[0] / grid[1]};
+        if (!shim::block(threads[0] * threads[1] * threads[2], reversed)) return 1;
+    }
+    return 0;
+}
