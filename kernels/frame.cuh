@@ -22,6 +22,8 @@ struct Frame {
     float black, gain;              // luma to full range: (y - black) * gain
 };
 
+static_assert(sizeof(Frame) == 120, "FRAME_BYTES in vcn_trt/backends/cuda/kernels.py");
+
 struct Rgb {
     float red, green, blue;
 };

@@ -10,7 +10,7 @@
 // A block a fit, over rows start .. stop less `left_out` (-1: none). Everything is in double: b is 1e-6 of the data's
 // variance where the covariance is full. No d x d matrix is formed; `gram` holds n x n numbers a fit.
 
-constexpr int SIDE = 16, THREADS = SIDE * SIDE;
+constexpr int SIDE = 16, THREADS = SIDE * SIDE, DEPTH = 64;
 enum Kind { SPHERICAL = 0, DIAG = 1, SHRUNK = 2, FULL = 3 };
 
 __device__ inline double block_sum(double value) {
@@ -28,16 +28,18 @@ __device__ inline double block_sum(double value) {
 
 // G of the centred rows in x, tile by tile; both triangles.
 __device__ inline void gram_of(const double* x, int n, int d, double* g) {
-    __shared__ double one[SIDE][SIDE + 1], other[SIDE][SIDE + 1];
+    __shared__ double one[SIDE][DEPTH + 1], other[SIDE][DEPTH + 1];
     int r = threadIdx.x / SIDE, c = threadIdx.x % SIDE;
     for (int i = 0; i < n; i += SIDE)
         for (int j = 0; j <= i; j += SIDE) {
             double sum = 0.0;
-            for (int k = 0; k < d; k += SIDE) {
-                one[r][c] = i + r < n && k + c < d ? x[(long long)(i + r) * d + k + c] : 0.0;
-                other[r][c] = j + r < n && k + c < d ? x[(long long)(j + r) * d + k + c] : 0.0;
+            for (int k = 0; k < d; k += DEPTH) {
+                for (int q = c; q < DEPTH; q += SIDE) {
+                    one[r][q] = i + r < n && k + q < d ? x[(long long)(i + r) * d + k + q] : 0.0;
+                    other[r][q] = j + r < n && k + q < d ? x[(long long)(j + r) * d + k + q] : 0.0;
+                }
                 __syncthreads();
-                for (int q = 0; q < SIDE; ++q) sum += one[r][q] * other[c][q];
+                for (int q = 0; q < DEPTH; ++q) sum += one[r][q] * other[c][q];
                 __syncthreads();
             }
             if (i + r < n && j + c < n)

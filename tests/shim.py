@@ -51,9 +51,14 @@ class ShimDevice:
             for p, v in zip(parameters(name), values, strict=True)
         ]
         addresses = (ctypes.c_void_p * len(held))(*(h.ctypes.data for h in held))
-        dims = ((ctypes.c_uint * 3)(*d) for d in (grid, block))
-        if library(name).run(*dims, addresses, int(self.reversed)):
-            raise RuntimeError(f"{name}: some threads of a block ended while others waited at a barrier")
+        run(library(name), grid, block, addresses, self.reversed)
+
+
+def run(kernel: ctypes.CDLL, grid: Dims, block: Dims, addresses: Any, reversed: bool = False) -> None:
+    """addresses: of the arguments, as `(c_void_p * n)`."""
+    dims = ((ctypes.c_uint * 3)(*d) for d in (grid, block))
+    if kernel.run(*dims, addresses, int(reversed)):
+        raise RuntimeError("some threads of a block ended while others waited at a barrier")
 
 
 def missing() -> str:
@@ -63,16 +68,20 @@ def missing() -> str:
 
 @cache
 def library(name: str) -> ctypes.CDLL:
-    """A kernel as a shared library, built once a machine and source."""
-    sanitized = bool(os.environ.get(SANITIZED))
-    kernels = assets.folder("kernels")
+    """A kernel as a shared library, with sanitizers where SANITIZED is set."""
+    return build(assets.folder("kernels") / f"{name}.cu", bool(os.environ.get(SANITIZED)))
+
+
+def build(source: Path, sanitized: bool = False) -> ctypes.CDLL:
+    """A file whose kernel has its name, built once a machine and text."""
+    name, kernels = source.stem, assets.folder("kernels")
     flags = FLAGS + (SANITIZERS if sanitized else ())
-    text = b"".join(p.read_bytes() for p in (SHIM, kernels / "frame.cuh", kernels / f"{name}.cu"))
+    text = b"".join(p.read_bytes() for p in (SHIM, kernels / "frame.cuh", source))
     built = cache_folder() / f"{name}-{hashlib.sha256(text + repr(flags).encode()).hexdigest()[:16]}.so"
     if not built.exists():
         part = built.with_suffix(f".{os.getpid()}")
-        barriers = int(b"__syncthreads" in (kernels / f"{name}.cu").read_bytes())
-        defines = (f"-DKERNEL={name}", f'-DSOURCE="{kernels / name}.cu"', f"-DBARRIERS={barriers}", f"-I{kernels}")
+        barriers = int(b"__syncthreads" in source.read_bytes())
+        defines = (f"-DKERNEL={name}", f'-DSOURCE="{source}"', f"-DBARRIERS={barriers}", f"-I{kernels}")
         # CUDA's #pragma unroll means nothing to g++.
         command = ("g++", *flags, "-Wno-unknown-pragmas", *defines, str(SHIM), "-o", str(part))
         done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -97,3 +106,14 @@ def cache_folder() -> Path:
     if folder.stat().st_uid != os.getuid() or folder.stat().st_mode & 0o022:
         raise PermissionError(f"{folder} can be written by others: remove it")
     return folder
+
+
+def cached(command: list[str], folder: Path, content: str) -> str:
+    """What a compiler said of files in `folder`, asked once a machine, command and content."""
+    key = hashlib.sha256("\0".join([*command, content]).encode()).hexdigest()[:16]
+    log = cache_folder() / f"nvcc-{key}.txt"
+    if not log.exists():
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+        log.write_text(done.stdout + done.stderr)
+    return log.read_text()

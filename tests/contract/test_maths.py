@@ -79,7 +79,8 @@ def test_the_sums_give_the_threshold_over_all_pairs_of_different_crops(
                 one = pair_loss(teacher[j][a], student[j][b], centre, 0.04, 0.1)
                 pairs.append((one + pair_loss(teacher[j][b], student[j][a], centre, 0.04, 0.1)) / 2)
         fast = -(n * n * float(means.p[j] @ means.l[j]) - means.own[j]) / (n * (n - 1))
-        assert fast == pytest.approx(np.mean(pairs), rel=1e-4)
+        # A difference of two sums: where the loss is far smaller than they are, float32 leaves no digits of it.
+        assert fast == pytest.approx(np.mean(pairs), rel=1e-4, abs=1e-6)
 
 
 def test_softmax_means_do_not_depend_on_how_the_tracks_are_cut_into_chunks(

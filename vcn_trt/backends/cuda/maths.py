@@ -137,7 +137,7 @@ class CudaMaths:
         start, stop = tracks.offsets[full], tracks.offsets[full + 1]
         zero = np.zeros_like(start)
         found = self._densities(tracks, points, kind, pooled, start, stop, zero - 1, zero, zero + m)
-        out[full] = found.reshape(-1, m)
+        out[full] = found.reshape(len(full), m)
         return out
 
     def own_log_densities(
