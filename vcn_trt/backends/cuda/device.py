@@ -60,7 +60,9 @@ def lacking(card: int, found: Found) -> str:
     if not found.driver:
         return "there is no NVIDIA driver; install one of 580 or newer, until `nvidia-smi` lists the card"
     if found.torch_cuda is None:
-        return f"this torch is built for the CPU alone; run `{pip} --force-reinstall torch` with a CUDA build's index"
+        return (
+            f"this torch is built for the CPU alone; run `{pip} --force-reinstall torch` where pip finds one for CUDA"
+        )
     if found.cards == 0:
         return (
             f"torch (for CUDA {found.torch_cuda}) finds no card; see what `nvidia-smi` says: the driver may be too old "

@@ -18,6 +18,7 @@ from vcn_trt.ragged import Ragged
 TILE = 128  # rows of pair_edges' tile
 COLUMNS = 4096  # that a block of softmax_means holds
 CAPACITY = 1 << 22  # edges of a launch: 48 MiB
+TILES = 1 << 14  # of a launch: all their pairs are fewer than an int counts
 NUMBERS = 1 << 27  # in the largest temporary array: 1 GiB of doubles
 RULES: dict[Rule, int] = {"or": 0, "and": 1, "mean": 2}
 KINDS: dict[Gaussian, int] = {"spherical": 0, "diag": 1, "shrunk": 2, "full": 3}
@@ -86,7 +87,7 @@ class CudaMaths:
             if prune:
                 tiles = tiles[_may_hold(self.device.to_numpy(_lower_bounds(xp, p, l, order)), t, tiles)]
             order = order.astype(np.int32)
-        waiting = [tiles] if len(tiles) else []
+        waiting = [tiles[i : i + TILES] for i in range(0, len(tiles), TILES)]
         while waiting:
             some = waiting.pop()
             with self.device.active():
@@ -123,7 +124,7 @@ class CudaMaths:
             similarity=similarity,
         )
         found = int(self.device.to_numpy(count)[0])
-        if not 0 <= found <= capacity:  # below 0: more than an int counts
+        if found > capacity:
             return None
         host = [self.device.to_numpy(column[:found]) for column in (a, b, similarity)]
         return Edges(host[0].astype(np.int64), host[1].astype(np.int64), host[2])

@@ -69,6 +69,19 @@ def test_more_edges_than_a_launch_can_hold_come_in_several(ops: CudaOps, monkeyp
     )
 
 
+def test_no_launch_has_more_pairs_than_are_counted() -> None:
+    assert np.iinfo(np.int32).max >= maths.TILES * maths.TILE**2
+
+
+def test_edges_do_not_depend_on_how_many_tiles_a_launch_has(ops: CudaOps, monkeypatch: pytest.MonkeyPatch) -> None:
+    p, l, t = people(300, 16, 0)  # noqa: E741
+    whole, similarity = edges(ops, p, l, t, "or")
+    monkeypatch.setattr(maths, "TILES", 1)
+    again, nearness = edges(ops, p, l, t, "or")
+    assert again == whole
+    assert nearness.tolist() == similarity.tolist()
+
+
 def test_tiles_without_edges_are_not_launched(ops: CudaOps, monkeypatch: pytest.MonkeyPatch) -> None:
     # Three people of 128 tracks each, one a tile once like stand together: three tiles of the six can hold an edge.
     who = np.random.default_rng(0).permutation(np.repeat(np.arange(3), 128))
