@@ -6,7 +6,8 @@
 //     s > 1, tent   w(d) = max(0, 1 - d / s)
 //   rgb = M (y, u, v) + offset, clipped to 0..255; M of BT.601, 709 or 2020, limited or full range, comes with the frame.
 //
-// Those are swscale's filters of the same names, chroma sited in the middle of its pixels.
+// Those are swscale's filters of the same names. A sample of chroma lies in the middle of four of luma where the frame's
+// chroma_x and chroma_y are 0, and between the two on the left, as H.264 has it, where chroma_x is 1/4 of a pixel of chroma.
 #pragma once
 
 // Laid out as FRAME in vcn_trt/backends/cuda/frame.py.
@@ -19,10 +20,11 @@ struct Frame {
     int wide;                       // 0: bytes; 1: 16 bits a sample, the value in the upper ones
     int transpose, mirror_x, mirror_y;  // from coded to displayed, in this order
     float colour[12];               // rows of red, green, blue: factors of y, u, v (8-bit scale) and the offset
+    float chroma_x, chroma_y;       // by which the target's pixels lie further right and down among those of chroma
     float black, gain;              // luma to full range: (y - black) * gain
 };
 
-static_assert(sizeof(Frame) == 120, "FRAME_BYTES in vcn_trt/backends/cuda/kernels.py");
+static_assert(sizeof(Frame) == 128, "FRAME_BYTES in vcn_trt/backends/cuda/kernels.py");
 
 struct Rgb {
     float red, green, blue;
@@ -34,10 +36,10 @@ struct Filter {  // along one axis
 };
 
 // Target pixel i of an axis on which `source` pixels become `target`.
-__device__ inline Filter filter_at(int i, int source, int target, bool area) {
+__device__ inline Filter filter_at(int i, int source, int target, bool area, float shift = 0.0f) {
     Filter f;
     f.scale = (float)source / (float)target;
-    f.centre = (i + 0.5f) * f.scale - 0.5f;
+    f.centre = (i + 0.5f) * f.scale - 0.5f + shift;
     f.area = area;
     f.reach = f.scale <= 1.0f ? 1.0f : area ? (f.scale + 1.0f) * 0.5f : f.scale;
     return f;
@@ -94,8 +96,8 @@ __device__ inline Rgb rgb_at(const Frame& f, int x, int y, int width, int height
     resampled(f.luma, f.luma_pitch, f.wide, f.height, f.width, filter_at(y, f.height, height, area),
               filter_at(x, f.width, width, area), luma);
     int rows = (f.height + 1) / 2, columns = (f.width + 1) / 2, shared = area && width % 2 == 0 ? 2 : 1;
-    resampled(f.chroma, f.chroma_pitch, f.wide, rows, columns, filter_at(y, rows, height, area),
-              filter_at(x / shared, columns, width / shared, area), uv);
+    resampled(f.chroma, f.chroma_pitch, f.wide, rows, columns, filter_at(y, rows, height, area, f.chroma_y),
+              filter_at(x / shared, columns, width / shared, area, f.chroma_x), uv);
     const float* m = f.colour;
     Rgb rgb;
     rgb.red = clipped(m[0] * luma[0] + m[1] * uv[0] + m[2] * uv[1] + m[3]);

@@ -51,8 +51,10 @@ def picture(
     orientation: Orientation = Orientation(),  # noqa: B008
     shown: tuple[int, int] | None = None,
     noise: bool = True,
+    siting: tuple[float, float] = (0.0, 0.0),
 ) -> Picture:
-    """Random samples, or a coarse pattern enlarged; rows further apart than they are long, as NVDEC's are."""
+    """Random samples, or a coarse pattern enlarged; rows further apart than they are long, as NVDEC's are. `siting` is
+    the CUDA frame's alone: one that PyAV makes has the middle."""
     rng = np.random.default_rng(seed)
     form = "nv12" if bits == 8 else "p010le"
     frame = av.VideoFrame(width, height, form)
@@ -75,7 +77,7 @@ def picture(
         stored = np.zeros((plane.height, plane.line_size // dtype().itemsize), dtype)
         stored[:, : codes.shape[1]] = codes
         plane.update(stored.tobytes())
-    cuda = CudaFrame(planes[0], planes[1], matrix, full, orientation, shown, bits)
+    cuda = CudaFrame(planes[0], planes[1], matrix, full, orientation, shown, bits, siting)
     return Picture(CpuFrame(frame, orientation, shown), cuda)
 
 
@@ -88,13 +90,13 @@ def batch(*frames: Any) -> FrameBatch:
     return FrameBatch(frames, np.arange(len(frames)), np.arange(len(frames)) / 24)
 
 
-def filters(source: int, target: int, kind: str) -> np.ndarray:
+def filters(source: int, target: int, kind: str, shift: float = 0.0) -> np.ndarray:
     """Row i: the weights of the source's pixels in target pixel i. (target, source)"""
     scale = source / target
     out = np.zeros((target, source))
     for i in range(target):
-        centre = (i + 0.5) * scale - 0.5
-        for j in range(int(np.floor(centre - scale)) - 1, int(np.ceil(centre + scale)) + 2):
+        centre = (i + 0.5) * scale - 0.5 + shift
+        for j in range(int(np.floor(centre - scale)) - 1, int(np.ceil(centre + scale)) + 3):
             d = abs(j - centre)
             if scale <= 1:
                 w = max(0.0, 1 - d)
@@ -112,9 +114,11 @@ def rgb(p: Picture, width: int, height: int, kind: str) -> np.ndarray:
         width, height = height, width
     pairs = 2 if kind == "area" and width % 2 == 0 else 1
     planes = []
-    for plane, share in ((p.y, 1), (p.u, pairs), (p.v, pairs)):
-        down, across = (filters(n, t, kind) for n, t in zip(plane.shape, (height, width // share), strict=True))
-        planes.append(np.repeat(down @ plane @ across.T, share, 1))
+    across, down = frame.siting
+    for plane, share, dx, dy in ((p.y, 1, 0, 0), (p.u, pairs, across, down), (p.v, pairs, across, down)):
+        rows = filters(plane.shape[0], height, kind, dy)
+        columns = filters(plane.shape[1], width // share, kind, dx)
+        planes.append(np.repeat(rows @ plane @ columns.T, share, 1))
     red, blue = SHARES[frame.matrix]
     y, u, v = planes
     y, u, v = (

@@ -25,6 +25,7 @@ pictures = st.builds(
     matrix=st.sampled_from([1, 6, 9]),
     full=st.booleans(),
     orientation=st.sampled_from(ORIENTATIONS),
+    siting=st.sampled_from([(0.0, 0.0), (0.25, 0.0), (0.25, 0.25), (0.0, -0.25)]),
     shown=st.none() | st.tuples(st.integers(2, 50), st.integers(2, 50)),
 )
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import av
 import numpy as np
-from av.video.reformatter import ColorRange
+from av.video.reformatter import ColorRange, Interpolation
 from numpy.typing import NDArray
 
 from vcn_trt.backends.base import Array
@@ -29,6 +29,8 @@ FRAME = np.dtype(
         ("mirror_x", "i4"),
         ("mirror_y", "i4"),
         ("colour", "f4", (3, 4)),
+        ("chroma_x", "f4"),
+        ("chroma_y", "f4"),
         ("black", "f4"),
         ("gain", "f4"),
     ]
@@ -36,6 +38,8 @@ FRAME = np.dtype(
 """`Frame` of kernels/frame.cuh."""
 
 UPRIGHT = Orientation()
+LEFT = (0.25, 0.0)
+"""Chroma between two samples of luma of one column: what H.264, HEVC, MPEG-2, VP9 and AV1 mean if they say nothing."""
 
 # Shares of red and blue in luma (ISO/IEC 23091-2): BT.601, 709, 2020, by FFmpeg's numbers of the matrices.
 _BT601, _BT709, _BT2020 = (0.299, 0.114), (0.2126, 0.0722), (0.2627, 0.0593)
@@ -46,7 +50,8 @@ _SHARES = {1: _BT709, 4: (0.30, 0.11), 5: _BT601, 6: _BT601, 7: (0.212, 0.087), 
 class CudaFrame:
     """luma: (h, w) uint8 or uint16, on the card; chroma: (ceil(h / 2), 2 ceil(w / 2)) of that dtype, u and v in turn.
     Rows may lie further apart than they are long. 16 bits hold their value in the upper ones: `bits` of them count.
-    matrix: FFmpeg's number. shown: displayed (width, height), by default the coded size, turned.
+    matrix: FFmpeg's number. shown: displayed (width, height), by default the coded size, turned. siting: how far
+    left of and above the middle of its four samples of luma one of chroma stands, in pixels of chroma.
 
     Raises TypeError or ValueError for planes that are none of NV12 or P016.
     """
@@ -58,6 +63,7 @@ class CudaFrame:
     orientation: Orientation = UPRIGHT
     shown: tuple[int, int] | None = None
     bits: int = 8
+    siting: tuple[float, float] = LEFT
     width: int = field(init=False)
     height: int = field(init=False)
 
@@ -95,6 +101,7 @@ class CudaFrame:
         row["wide"] = self.luma.dtype == np.uint16
         row["transpose"], row["mirror_x"], row["mirror_y"] = self.orientation
         row["colour"] = colour_matrix(self.matrix, self.full_range)
+        row["chroma_x"], row["chroma_y"] = self.siting
         white = 256 - 2.0 ** (8 - self.bits)  # of full range: 255 of 8 bits, 255.75 of 10
         row["black"], row["gain"] = (0, 255 / white) if self.full_range else (16, 255 / 219)
         return row
@@ -115,9 +122,10 @@ def colour_matrix(matrix: int, full_range: bool) -> NDArray[np.float64]:
     return np.column_stack([factors, -factors @ (0 if full_range else 16, 128, 128)])
 
 
-def uploaded(frame: CpuFrame, device: Device) -> CudaFrame:
+def uploaded(frame: CpuFrame, device: Device, siting: tuple[float, float] | None = None) -> CudaFrame:
     """A frame that the CPU decoded, on the card: as NV12, or P016 where it has more than 8 bits. 4:2:2 and 4:4:4 lose
-    chroma on the way, as they would in NVDEC's output; RGB becomes full-range BT.601."""
+    chroma on the way, as they would in NVDEC's output; RGB becomes full-range BT.601. siting: where it is known already
+    of another frame of the stream."""
     coded = frame.coded
     bits = max(c.bits for c in coded.format.components)
     form = "nv12" if bits <= 8 else "p016le"
@@ -134,7 +142,37 @@ def uploaded(frame: CpuFrame, device: Device) -> CudaFrame:
         luma, chroma = (device.xp.asarray(plane) for plane in _planes(target))
     full = rgb or coded.color_range == ColorRange.JPEG
     matrix = 5 if rgb else int(coded.colorspace)
-    return CudaFrame(luma, chroma, matrix, full, frame.orientation, (frame.width, frame.height), bits)
+    return CudaFrame(
+        luma,
+        chroma,
+        matrix,
+        full,
+        frame.orientation,
+        (frame.width, frame.height),
+        bits,
+        siting or chroma_siting(target),
+    )
+
+
+def chroma_siting(frame: av.VideoFrame) -> tuple[float, float]:
+    """How swscale places a frame's chroma, by its tag, which PyAV does not show: read off a small ramp of chroma that
+    carries the frame's tags. In pixels of chroma, as of `CudaFrame`."""
+    side, low, step = 32, 60, 8
+    small = frame.reformat(side, side, "yuv420p")
+    ramp = low + step * np.arange(side // 2)
+    for plane, codes in zip(small.planes, (np.full((side, side), 128), ramp[None], ramp[:, None]), strict=True):
+        stored = np.empty((plane.height, plane.line_size), np.uint8)
+        stored[:, : plane.width] = codes
+        plane.update(stored.tobytes())
+    whole = small.reformat(format="yuv444p", interpolation=Interpolation.BILINEAR | Interpolation.ACCURATE_RND)
+    inner = slice(side // 4, -side // 4)
+    middle = (np.arange(side)[inner] + 0.5) / 2 - 0.5
+    found = []
+    for plane, axis in zip(whole.planes[1:], (0, 1), strict=True):
+        rows = np.frombuffer(plane, np.uint8).reshape(plane.height, plane.line_size)[:side, :side]
+        shift = ((rows.mean(axis)[inner] - low) / step - middle).mean()
+        found.append(round(4 * float(shift)) / 4)
+    return found[0], found[1]
 
 
 def _planes(frame: av.VideoFrame) -> list[NDArray[Any]]:

@@ -16,7 +16,7 @@ import numpy as np
 from vcn_trt import assets
 from vcn_trt.backends.base import Array
 
-FRAME_BYTES = 120
+FRAME_BYTES = 128
 """Of a `Frame` in kernels/frame.cuh."""
 
 SHAPES: dict[str, dict[str, tuple[int | str, ...]]] = {

@@ -27,13 +27,18 @@ class UploadingDecoder:
     def __init__(self, decoder: Decoder, device: Device) -> None:
         self._decoder, self._device = decoder, device
         self.video, self.report = decoder.video, decoder.report
+        self._siting: tuple[float, float] | None = None
 
     def __iter__(self) -> Iterator[FrameBatch]:
         batches = iter(self._decoder)  # at once: a second pass is refused here, not at its first batch
-        return (
-            FrameBatch([uploaded(f, self._device) for f in batch.pixels], batch.frame_indices, batch.seconds)
-            for batch in batches
-        )
+        return map(self._uploaded, batches)
+
+    def _uploaded(self, batch: FrameBatch) -> FrameBatch:
+        frames = []
+        for frame in batch.pixels:
+            frames.append(uploaded(frame, self._device, self._siting))
+            self._siting = frames[-1].siting
+        return FrameBatch(frames, batch.frame_indices, batch.seconds)
 
     def close(self) -> None:
         self._decoder.close()
