@@ -11,19 +11,17 @@ import clips
 import cv2
 import numpy as np
 import pytest
+from columns import COLUMNS, open_column
 from numpy.typing import NDArray
 
-from vcn_trt import backends
 from vcn_trt.backends import Backend
 from vcn_trt.config import DecodeConfig
 from vcn_trt.errors import VideoError
 
-BACKENDS = ["cpu"]
 
-
-@pytest.fixture(params=BACKENDS)
+@pytest.fixture(params=COLUMNS)
 def backend(request: pytest.FixtureRequest) -> Backend:
-    return backends.open(request.param)
+    return open_column(request.param).backend
 
 
 class Pass:
