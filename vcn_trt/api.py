@@ -6,14 +6,14 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from vcn_trt import backends, pipeline, store
 from vcn_trt.cluster import people
-from vcn_trt.config import Config, what_counts
-from vcn_trt.errors import RunError, VcnError
+from vcn_trt.config import Config, load, what_counts
+from vcn_trt.errors import RunError, UsageError, VcnError
 from vcn_trt.run import FINISHED, Hook, Run, hold, read_record, silent
 from vcn_trt.sources import Source, find
 from vcn_trt.types import Clusters, TrackSet
@@ -79,6 +79,26 @@ def cluster_sources(
     return open_run(folder)
 
 
+def recompute(folder: Path, sections: Sequence[str], overrides: Iterable[str], *, hook: Hook = silent) -> Answer:
+    """An existing run with some of its config changed: only the stages that the change touches are computed.
+
+    sections: those of the config that may change, so that no slip of the pen decodes a season again. overrides:
+    "section.key=value". The videos need not be there while ingest stands. Raises UsageError, RunError.
+    """
+    record = read_record(folder)
+    before = load(folder / "config.toml")
+    config = load(folder / "config.toml", overrides)
+    changed = [f.name for f in fields(config) if getattr(config, f.name) != getattr(before, f.name)]
+    other = [name for name in changed if name not in sections]
+    if other:
+        raise UsageError(
+            f"this changes {', '.join(sections)} alone; found {other[0]}: for anything else run `vcn run VIDEO... "
+            f"--out {folder} --update --set {other[0]}...`"
+        )
+    sources = [Source(Path(s["path"]), s["fingerprint"]) for s in record["sources"]]
+    return cluster_sources(sources, folder, config, update=True, hook=hook)
+
+
 def conclude(run: Run) -> None:
     """The record of a run whose stages are all there. Its speed is that of one undisturbed try, else it has none."""
     stages = run.record["stages"]
@@ -113,4 +133,4 @@ def default_folder(sources: Sequence[Source], config: Config) -> Path:
     return Path("runs") / f"{stem[:60]}-{hash8}"
 
 
-__all__ = ["Answer", "VcnError", "cluster", "cluster_sources", "default_folder", "open_run"]
+__all__ = ["Answer", "VcnError", "cluster", "cluster_sources", "default_folder", "open_run", "recompute"]

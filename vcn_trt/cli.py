@@ -15,8 +15,9 @@ from rich.table import Table
 import vcn_trt
 from vcn_trt import cli_editors
 from vcn_trt.config import Config, load
+from vcn_trt.config import preset as presets
 from vcn_trt.console import ERR, OUT, progress
-from vcn_trt.errors import ModelError, VcnError
+from vcn_trt.errors import ModelError, UsageError, VcnError
 
 app = typer.Typer(
     help="Who is on screen, when: face clustering for films and series.",
@@ -48,7 +49,11 @@ def run(
     config: Configs = None,
     sets: Sets = None,
     device: Device = None,
-    method: Annotated[str | None, typer.Option(help="hac, dbscan, hdbscan or finch.")] = None,
+    preset: Annotated[str | None, typer.Option(help="paper: the method to the letter. --set wins.")] = None,
+    method: Annotated[str | None, typer.Option(help="vcn, or a baseline: hac, dbscan, hdbscan, finch.")] = None,
+    model: Annotated[
+        str | None, typer.Option(help="A finished run whose adapted model is taken, instead of adapting anew.")
+    ] = None,
     update: Annotated[
         bool, typer.Option(help="Recompute in an existing run what a changed config or video touches.")
     ] = False,
@@ -64,7 +69,7 @@ def run(
     from vcn_trt import api
     from vcn_trt.sources import find
 
-    settings = _config(config, sets, device, method)
+    settings = _config(config, sets, device, method, preset, model)
     sources = find(videos)
     folder = out or api.default_folder(sources, settings)
     if dry_run:
@@ -74,16 +79,31 @@ def run(
         ERR.print(f"Run directory: {folder}", markup=False)
     with progress(quiet) as hook:
         answer = api.cluster_sources(sources, folder, settings, update=update, hook=hook)
-    if as_json:
-        OUT.print_json(json.dumps({"folder": str(folder), **answer.record}))
-    else:
-        for warning in answer.record["warnings"]:
-            ERR.print(f"Note: {warning}", markup=False)
-        print(_summary(answer, folder))
-    for failure in answer.failed:
-        ERR.print(f"Left out: {failure['path']}: {failure['reason']}", markup=False)
-    if answer.failed:
-        raise typer.Exit(SOME_FAILED)
+    _show_answer(answer, folder, as_json)
+
+
+@app.command()
+def adapt(
+    folder: Annotated[Path, typer.Argument(metavar="RUN", help="A run directory.")],
+    sets: Sets = None,
+    preset: Annotated[str | None, typer.Option(help="paper: the method to the letter.")] = None,
+    model: Annotated[str | None, typer.Option(help="A finished run whose adapted model is taken.")] = None,
+    as_json: Json = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")] = False,
+) -> None:
+    """Adapt an existing run anew, with --set adapt.*, match.*, quality.* or cluster.*, and group its tracks again."""
+    _recompute(folder, ("quality", "adapt", "match", "cluster", "seed"), sets, preset, model, as_json, quiet)
+
+
+@app.command()
+def cluster(
+    folder: Annotated[Path, typer.Argument(metavar="RUN", help="A run directory.")],
+    sets: Sets = None,
+    as_json: Json = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")] = False,
+) -> None:
+    """Group the tracks of an existing run again, with --set cluster.* or quality.rule."""
+    _recompute(folder, ("quality", "cluster"), sets, None, None, as_json, quiet)
 
 
 @app.command("eval")
@@ -233,11 +253,51 @@ def _terminate(number: int, frame: Any) -> None:
     raise KeyboardInterrupt
 
 
-def _config(path: Path | None, sets: list[str] | None, device: str | None, method: str | None) -> Config:
-    overrides = list(sets or [])
+def _config(
+    path: Path | None,
+    sets: list[str] | None,
+    device: str | None,
+    method: str | None,
+    preset: str | None,
+    model: str | None,
+) -> Config:
+    if preset and path:
+        raise UsageError("--preset and --config both say what a run is: give one, and change it by --set")
+    overrides = [*(presets(preset) if preset else ()), *(sets or [])]
     overrides += [f"device={device}"] if device else []
     overrides += [f"cluster.method={method}"] if method else []
+    overrides += [f"adapt.model={model}"] if model else []
     return load(path, overrides)
+
+
+def _recompute(
+    folder: Path,
+    sections: tuple[str, ...],
+    sets: list[str] | None,
+    preset: str | None,
+    model: str | None,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    from vcn_trt import api
+
+    overrides = [*(presets(preset) if preset else ()), *(sets or [])] + ([f"adapt.model={model}"] if model else [])
+    with progress(quiet) as hook:
+        answer = api.recompute(folder, sections, overrides, hook=hook)
+    _show_answer(answer, folder, as_json)
+
+
+def _show_answer(answer: Any, folder: Path, as_json: bool) -> None:
+    if as_json:
+        OUT.print_json(json.dumps({"folder": str(folder), **answer.record}))
+    else:
+        for warning in answer.record["warnings"]:
+            ERR.print(f"Note: {warning}", markup=False)
+        print(_summary(answer, folder))
+    for failure in answer.failed:
+        ERR.print(f"Left out: {failure['path']}: {failure['reason']}", markup=False)
+    if answer.failed:
+        raise typer.Exit(SOME_FAILED)
 
 
 def _default_models() -> list[str]:

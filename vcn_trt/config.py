@@ -120,8 +120,10 @@ class AdaptConfig:
     the mlp head, is for 256 pairs; the base's is base_lr of that. momentum: the teacher's, rising to 1. The centre is
     taken off by its `centre_strength`; tau_student = 1 is Eq. 2 to the letter. matched_share: pairs across matched
     tracks, where a track has matches; match_space: matching sees the head's unit vectors or the student's base vectors.
-    mask_ratio: patches that the student of a transformer does not see (where "all" trains); 0 trains no patch head."""
+    mask_ratio: patches that the student of a transformer does not see (where "all" trains); 0 trains no patch head.
+    model: a run directory or an adapted.safetensors, whose model is taken as it is: nothing is trained."""
 
+    model: str = ""
     head: Literal["whitened", "mlp"] = "whitened"
     outputs: int = 1024
     shrink: float = 0.3
@@ -150,14 +152,75 @@ class AdaptConfig:
 
 
 @dataclass(frozen=True)
-class ClusterConfig:
-    """method: a baseline of `cluster/baselines.py`. threshold: the cosine distance up to which hac and dbscan join,
-    None for the method's own, measured over all labelled footage. k: the number of people for hac and finch, 0 where
-    it is not known."""
+class QualityConfig:
+    """Section 3.6, SER-FIQ. passes of the base's dropout a crop.
 
-    method: Literal["hac", "dbscan", "hdbscan", "finch"] = "hac"
+    rule: "calibrated" measures the same crops scrambled, which are no faces, and calls a track weak whose quality is
+    nearer to theirs than to the footage's median. Weak tracks never join each other, and one that no good track joins
+    is Unknown ("quality"). "mad" is the paper's: a track below median - `deviations` x 1.4826 x MAD is Unknown at once.
+    On the labelled films it would leave out 12 tracks of people (five are one person's all), and the things that are no
+    faces only where the film is sharp. "off" measures nothing."""
+
+    rule: Literal["calibrated", "mad", "off"] = "calibrated"
+    passes: int = 50
+    deviations: float = 2.5
+
+
+@dataclass(frozen=True)
+class MatchConfig:
+    """Section 3.5. rule: "nearest" matches tracks that are among each other's `nearest` and whose likeness (cosine of
+    track means) is more than the share `likeness` of what the better one has with itself; "gaussian" is the paper's,
+    with the readings of `adapt/match.py`."""
+
+    rule: Literal["nearest", "gaussian"] = "nearest"
+    nearest: int = 3
+    likeness: float = 0.5
+    gaussian: Literal["spherical", "diag", "shrunk", "full"] = "spherical"
+    share: float = 0.25
+    densities: Literal["logpdf", "pdf"] = "logpdf"
+    own: Literal["fitted", "left_out"] = "fitted"
+    direction: Literal["one_way", "mutual"] = "one_way"
+    min_crops: int = 3
+
+
+@dataclass(frozen=True)
+class ClusterConfig:
+    """method: "vcn" (section 3.7), or a baseline of `cluster/baselines.py` on the base's vectors; a baseline may be
+    put on the adapted ones by `vectors`.
+
+    metric: the training loss, the cosine, or the squared Euclidean distance of the adapted vectors; tau_teacher,
+    tau_student and centre are of the loss. branches: whose outputs meet in it.
+    limits: "calibrated" puts a track's threshold at `share` of the way from what it has in common with strangers (the
+    `quantile` of its likeness to all others, at most `cap` of its own) to what it has in common with itself, and links
+    by the average; "own" is Algorithm 1, with its readings rule, later, one_crop and guard.
+    cannot_link: tracks seen in one frame are not one person ("enforce"), are reported ("warn"), or not looked at.
+
+    threshold: of hac and dbscan, the cosine distance up to which they join; None for the method's own. k: the number
+    of people for hac and finch, 0 where it is not known."""
+
+    method: Literal["vcn", "hac", "dbscan", "hdbscan", "finch"] = "vcn"
+    vectors: Literal["base", "adapted"] = "base"
+    metric: Literal["loss", "cosine", "euclidean"] = "loss"
+    tau_teacher: float = 0.1
+    tau_student: float = 0.1
+    centre: bool = False
+    branches: Literal["teacher", "both", "student"] = "teacher"
+    limits: Literal["calibrated", "own"] = "calibrated"
+    share: float = 0.43
+    quantile: float = 0.2
+    cap: float = 0.25
+    rule: Literal["or", "and", "mean"] = "or"
+    later: Literal["paper_means", "exact"] = "paper_means"
+    one_crop: Literal["partner", "median", "never"] = "partner"
+    guard: Literal["none", "mutual", "average"] = "none"
+    cannot_link: Literal["off", "warn", "enforce"] = "enforce"
     threshold: float | None = None
     k: int = 0
+
+    @property
+    def adapts(self) -> bool:
+        """Whether it stands on adapted vectors."""
+        return self.method == "vcn" or self.vectors == "adapted"
 
 
 @dataclass(frozen=True)
@@ -183,11 +246,44 @@ class Config:
     track: TrackConfig = field(default_factory=TrackConfig)
     crops: CropsConfig = field(default_factory=CropsConfig)
     embed: EmbedConfig = field(default_factory=EmbedConfig)
+    quality: QualityConfig = field(default_factory=QualityConfig)
+    adapt: AdaptConfig = field(default_factory=AdaptConfig)
+    match: MatchConfig = field(default_factory=MatchConfig)
     cluster: ClusterConfig = field(default_factory=ClusterConfig)
 
     @property
     def ingest(self) -> IngestConfig:
         return IngestConfig(self.decode, self.shots, self.detect, self.track, self.crops)
+
+
+PRESETS: Mapping[str, tuple[str, ...]] = {
+    "paper": (
+        "quality.rule=mad",
+        "quality.passes=100",
+        "adapt.head=mlp",
+        "adapt.outputs=4096",
+        "adapt.rounds=5",
+        "adapt.footage_sizes=false",
+        "adapt.match_space=base",
+        "adapt.centre_strength=1",
+        "adapt.momentum=0.99",
+        "adapt.matched_share=0.5",
+        "match.rule=gaussian",
+        "cluster.limits=own",
+        "cluster.branches=both",
+        "cluster.tau_teacher=0.04",
+        "cluster.centre=true",
+        "cluster.cannot_link=off",
+    )
+}
+"""Named sets of values. "paper": its text to the letter, where the defaults are what measured best (docs/method.md)."""
+
+
+def preset(name: str) -> tuple[str, ...]:
+    """The overrides of a preset. Raises UsageError for an unknown one."""
+    if name not in PRESETS:
+        raise UsageError(f"unknown preset {name!r}; known: {', '.join(PRESETS)}")
+    return PRESETS[name]
 
 
 def load(path: Path | None = None, overrides: Iterable[str] = ()) -> Config:
@@ -240,13 +336,8 @@ LIMITS: Mapping[str, tuple[float, float]] = {
     "crops.min_sharpness": (0, 1_000_000),
     "crops.max_rejected": (0, 1),
     "embed.batch": (1, 256),
-    "cluster.threshold": (0, 2),
-    "cluster.k": (0, 1_000_000),
-}
-"""Least and largest value, both allowed, of what cannot be any number."""
-
-
-ADAPT_LIMITS: Mapping[str, tuple[float, float]] = {
+    "quality.passes": (2, 10_000),
+    "quality.deviations": (0, 100),
     "adapt.outputs": (2, 65_536),
     "adapt.shrink": (0.001, 1),
     "adapt.rounds": (0, 1000),
@@ -268,8 +359,19 @@ ADAPT_LIMITS: Mapping[str, tuple[float, float]] = {
     "adapt.tau_teacher": (0.001, 10),
     "adapt.matched_share": (0, 1),
     "adapt.mask_ratio": (0, 0.9),
+    "match.nearest": (1, 1000),
+    "match.likeness": (0, 1),
+    "match.share": (0.001, 1),
+    "match.min_crops": (2, 1000),
+    "cluster.tau_teacher": (0.001, 10),
+    "cluster.tau_student": (0.001, 10),
+    "cluster.share": (0, 1),
+    "cluster.quantile": (0, 1),
+    "cluster.cap": (0, 1),
+    "cluster.threshold": (0, 2),
+    "cluster.k": (0, 1_000_000),
 }
-"""The same of `AdaptConfig`, which is no section of `Config` yet."""
+"""Least and largest value, both allowed, of what cannot be any number."""
 
 
 def _check_limits(config: Config) -> Config:

@@ -1,4 +1,5 @@
-"""The kept crops through the face-ID base (Algorithm 1, stage 3.1), a vector each."""
+"""The kept crops through the face-ID base as it comes: a vector each (Algorithm 1, stage 3.1), and how good a picture
+of a face the base takes it for (section 3.6)."""
 
 from __future__ import annotations
 
@@ -7,27 +8,34 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
+from numpy.typing import NDArray
 
 from vcn_trt import store
+from vcn_trt.adapt.serfiq import crop_quality, scrambled
 from vcn_trt.backends.base import Backend, Network
-from vcn_trt.config import EmbedConfig
+from vcn_trt.config import EmbedConfig, QualityConfig
 from vcn_trt.overlap import cores, map_ahead
 from vcn_trt.run import Desk, Stage
-from vcn_trt.types import Embeddings, TrackSet
-from vcn_trt.zoo.base import prepare
+from vcn_trt.types import BaseVectors, TrackSet
+from vcn_trt.zoo.base import FaceBase, prepare
 from vcn_trt.zoo.bases import load_base
 from vcn_trt.zoo.export import cached_onnx
 from vcn_trt.zoo.manifest import Manifest
 from vcn_trt.zoo.models import open_model
 
-FILE = "embeddings.npz"
+FILE = ".work/base.npz"
+
+SCRAMBLED = 64
+"""Pictures without a face that are measured: their median quality is then known within 0.005."""
 
 
 @dataclass(frozen=True)
 class Base:
-    """A face-ID base, ready to run."""
+    """A face-ID base, ready to run: in torch, to train and to drop out, and as a network of the backend."""
 
     manifest: Manifest
+    torch: FaceBase
     network: Network
     identity: str
 
@@ -36,31 +44,50 @@ def open_base(name_or_path: str, backend: Backend) -> Base:
     """The base that a config names. Raises ModelError where it is not here or not what it should be: before hours of
     ingest, not after."""
     model = open_model(name_or_path, "base")
-    network = backend.open_network(cached_onnx(load_base(f"{model.manifest.name}={model.path}")))
-    return Base(model.manifest, network, model.identity)
+    base = load_base(f"{model.manifest.name}={model.path}")
+    return Base(model.manifest, base, backend.open_network(cached_onnx(base)), model.identity)
 
 
-def embed(desk: Desk, tracks: TrackSet, base: Base, backend: Backend, config: EmbedConfig) -> dict[str, Any]:
-    """Embed every kept crop; a rejected one has a row of NaN. -> facts for the record"""
-    network, manifest = base.network, base.manifest
+def embed(
+    desk: Desk, tracks: TrackSet, base: Base, backend: Backend, config: EmbedConfig, quality: QualityConfig
+) -> dict[str, Any]:
+    """Embed and judge every kept crop; a rejected one has a row of NaN. -> facts for the record"""
     kept = np.flatnonzero(tracks.crops.kept)
-    vectors = np.full((len(tracks.crops), manifest.dim), np.nan, np.float32)
+    vectors = np.full((len(tracks.crops), base.manifest.dim), np.nan, np.float32)
+    scores = np.full(len(tracks.crops), np.nan, np.float32)
     batches = [kept[i : i + config.batch] for i in range(0, len(kept), config.batch)]
+    judged = quality.rule != "off"
 
-    def look(rows: Any) -> Any:
-        return backend.ops.to_numpy(network({"input": prepare(tracks.images[rows], manifest)})["embedding"])
+    def look(images: NDArray[np.uint8]) -> tuple[NDArray[Any], NDArray[Any]]:
+        found = base.network({"input": prepare(images, base.manifest)})
+        vector = backend.ops.to_numpy(found["embedding"])
+        if not judged:
+            return vector, np.full(len(vector), np.nan, np.float32)
+        features = torch.as_tensor(backend.ops.to_numpy(found["features"]))
+        # The same masks in every run: a crop's quality is its own, whatever the seed.
+        generator = torch.Generator().manual_seed(0)
+        return vector, crop_quality(features, base.torch, quality.passes, generator=generator).numpy()
 
     done = 0
-    for rows, found in map_ahead(look, batches, cores()):
-        vectors[rows] = found
+    for rows, (vector, score) in map_ahead(lambda rows: look(tracks.images[rows]), batches, cores()):
+        vectors[rows], scores[rows] = vector, score
         done += len(rows)
         desk.progress(done, len(kept), "crops")
-    store.write_embeddings(desk.folder / FILE, Embeddings(vectors))
-    return {"model": manifest.name, "crops": len(kept), "dim": manifest.dim}
+    faceless = np.nan
+    if judged and len(kept):
+        some = kept[np.unique(np.linspace(0, len(kept) - 1, SCRAMBLED).round().astype(int))]
+        faceless = float(np.median(look(scrambled(tracks.images[some], np.random.default_rng(0)))[1]))
+    path = desk.folder / FILE
+    path.parent.mkdir(exist_ok=True)
+    store.write_embeddings(path, BaseVectors(vectors, scores, faceless))
+    facts = {"model": base.manifest.name, "crops": len(kept), "dim": base.manifest.dim}
+    if judged and len(kept):
+        facts |= {"median_quality": round(float(np.nanmedian(scores)), 4), "faceless_quality": round(faceless, 4)}
+    return facts
 
 
-def load(folder: Path, facts: dict[str, Any]) -> Embeddings:
-    return store.read_embeddings(folder / FILE)
+def load(folder: Path, facts: dict[str, Any]) -> BaseVectors:
+    return store.read_base_vectors(folder / FILE)
 
 
-EMBED = Stage(name="embed", version=1, files=(FILE,), compute=embed, load=load)
+EMBED = Stage(name="embed", version=2, files=(FILE,), compute=embed, load=load)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from vcn_trt.adapt.stage import ADAPT, NO_ADAPT, open_given
 from vcn_trt.backends import Backend
 from vcn_trt.cluster.people import CLUSTER
 from vcn_trt.embed import EMBED, open_base
@@ -16,14 +17,19 @@ from vcn_trt.zoo.models import open_model
 
 
 def cluster_videos(run: Run, sources: Sequence[Source], backend: Backend) -> Clusters:
-    """Find, follow, sample, recognise and group every face of a production; each stage is loaded where it is already
-    done."""
+    """Find, follow, sample, recognise, adapt to and group every face of a production; each stage is loaded where it is
+    already done."""
     config = run.config
     detector = open_model(config.detect.model, "detector")
     base = open_base(config.embed.model, backend)
+    given = open_given(config.adapt.model)
 
     tracks = run.stage(INGEST, sources, detector, backend, config.ingest)
-    vectors = run.stage(EMBED, tracks, base, backend, config.embed)
-    people = run.stage(CLUSTER, tracks, vectors, config.cluster)
+    vectors = run.stage(EMBED, tracks, base, backend, config.embed, config.quality)
+    if config.cluster.adapts:
+        model = run.stage(ADAPT, tracks, base, given, vectors, backend, config.adapt, config.match, config.seed)
+    else:
+        model = run.stage(NO_ADAPT, vectors)
+    people = run.stage(CLUSTER, tracks, vectors, model, backend, config.cluster, config.quality)
     run.stage(REPORT, tracks, people)
     return people

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from vcn_trt.errors import RunError
-from vcn_trt.types import CROP_SIZE, Crops, Embeddings, Faces, Shots, Table, Tracks, TrackSet, Video
+from vcn_trt.types import CROP_SIZE, BaseVectors, Crops, Embeddings, Faces, Shots, Table, Tracks, TrackSet, Video
 
 BOX_COLUMNS = ("x1", "y1", "x2", "y2")
 LANDMARK_COLUMNS = tuple(
@@ -123,20 +123,25 @@ def read_track_set(folder: Path, tracks: str, videos: Sequence[Video]) -> TrackS
     )
 
 
-def write_embeddings(path: Path, embeddings: Embeddings) -> None:
-    arrays: dict[str, Any] = {"base": embeddings.base}
-    if embeddings.adapted is not None:
-        arrays["adapted"] = embeddings.adapted
-    np.savez(path, **arrays)
+def write_embeddings(path: Path, embeddings: Embeddings | BaseVectors) -> None:
+    """The arrays of either, by name; None is left out."""
+    np.savez(path, **{k: v for k, v in vars(embeddings).items() if v is not None})
 
 
 def read_embeddings(path: Path) -> Embeddings:
-    try:
-        # Opened here: NumPy leaves a file that is no archive open.
-        with path.open("rb") as file, np.load(file) as arrays:
-            return Embeddings(arrays["base"], arrays.get("adapted"))
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise RunError(f"{path} cannot be read ({error}); run `vcn run` on this folder again") from error
+    return Embeddings(**_arrays(path, {"base"}))
+
+
+def read_base_vectors(path: Path) -> BaseVectors:
+    found = _arrays(path, {"vectors", "quality", "faceless"})
+    return BaseVectors(found["vectors"], found["quality"], float(found["faceless"]))
+
+
+def _arrays(path: Path, needed: set[str]) -> dict[str, NDArray[Any]]:
+    arrays = read_npz(path)
+    if arrays is None or not needed <= set(arrays):
+        raise RunError(f"{path} is missing or damaged; run `vcn run` on this folder again")
+    return arrays
 
 
 def replace_npz(path: Path, arrays: dict[str, NDArray[Any]]) -> None:

@@ -15,6 +15,9 @@ from vcn_trt.ragged import Ragged
 CROP_SIZE = 112
 """Side of a face crop in pixels."""
 
+PLAIN = 2
+"""The views that every crop has: itself and its mirror image. Augmented ones follow."""
+
 UNKNOWN = -1
 """The cluster of a track that stands for no person (the paper's Eq. 1)."""
 
@@ -187,11 +190,27 @@ class TrackSet:
 
 @dataclass(frozen=True, eq=False)
 class Embeddings:
-    """The face-ID vectors of the crops. base, adapted: (n_crops, dim) float32, unnormalised, NaN rows for rejected
-    crops; `adapted` is None until a model was adapted to this footage."""
+    """The face-ID vectors of the crops. base: (n_crops, dim) float32, unnormalised; adapted, student: (n_crops, d) unit
+    vectors of the adapted teacher, and of its student where that is another; None without an adapted model. Rejected
+    crops have rows of NaN. own_loss, own_cosine: (n_tracks,) float32, what a track has in common with itself: over all
+    views of its different crops, NaN without any."""
 
     base: NDArray[np.float32]
     adapted: NDArray[np.float32] | None = None
+    student: NDArray[np.float32] | None = None
+    own_loss: NDArray[np.float32] | None = None
+    own_cosine: NDArray[np.float32] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class BaseVectors:
+    """What the base as it comes says of the crops. vectors: (n_crops, dim) float32, unnormalised, NaN rows for rejected
+    crops. quality: (n_crops,) float32, SER-FIQ, NaN for rejected crops or where it was not measured. faceless: the
+    median quality of the same footage scrambled, NaN where it was not measured."""
+
+    vectors: NDArray[np.float32]
+    quality: NDArray[np.float32]
+    faceless: float
 
 
 @dataclass(frozen=True)

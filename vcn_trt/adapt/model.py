@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 import torch
+from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
@@ -106,21 +107,13 @@ def save(path: Path, adapted: Adapted, base: FaceBase, identity: str, config: Ad
 def load(path: Path, base: FaceBase, identity: str) -> Adapted:
     """Read what `save` wrote; `base` stays as it is. Raises ModelError where the file is missing, damaged, holds NaN,
     or was made of another base."""
-    try:
-        with safe_open(path, "pt") as file:
-            metadata = file.metadata() or {}
-            tensors = {k: file.get_tensor(k) for k in file.keys()}  # noqa: SIM118
-    except (OSError, SafetensorError) as error:
-        raise ModelError(f"cannot read the adapted model {path} ({error}): adapt again, or give another run") from error
-    if metadata.get("schema") != SCHEMA:
-        raise ModelError(f"{path} is of schema {metadata.get('schema')!r}, this version reads {SCHEMA!r}: adapt again")
+    metadata, tensors = _read(path)
     made_of, given = (metadata["base"], metadata["identity"]), (base.manifest.name, identity)
     if made_of != given:
         raise ModelError(
             f"{path} adapts the base {made_of[0]} ({made_of[1][:12]}), found {given[0]} ({given[1][:12]}): "
             "give the base that it was made of, or adapt anew"
         )
-    check_finite(tensors, path)
     teacher = {k.removeprefix("teacher."): v for k, v in tensors.items() if k.startswith("teacher.")}
     student = teacher | {k.removeprefix("student."): v for k, v in tensors.items() if k.startswith("student.")}
     kind: Kind = "mlp" if metadata["head"] == "mlp" else "whitened"
@@ -128,6 +121,25 @@ def load(path: Path, base: FaceBase, identity: str) -> Adapted:
     return Adapted(
         *branches[0], *branches[1], tensors["centre"], float(metadata["tau_student"]), float(metadata["tau_teacher"])
     )
+
+
+@dataclass(frozen=True, eq=False)
+class MetricHead:
+    """What the loss metric needs of an adapted model: the unit prototypes of both branches, (K, d), and the centre,
+    (K,)."""
+
+    teacher: NDArray[np.float32]
+    student: NDArray[np.float32]
+    centre: NDArray[np.float32]
+
+
+def read_head(path: Path) -> MetricHead:
+    """Of a model that `save` wrote. Raises ModelError as `load`."""
+    _, tensors = _read(path)
+    teacher = tensors["teacher.head.prototypes"]
+    student = tensors.get("student.head.prototypes", teacher)
+    teacher, student = (functional.normalize(p.float(), dim=-1) for p in (teacher, student))
+    return MetricHead(teacher.numpy(), student.numpy(), tensors["centre"].float().numpy())
 
 
 def export(path: Path, adapted: Adapted) -> Path:
@@ -151,6 +163,19 @@ def export(path: Path, adapted: Adapted) -> Path:
             "another version of onnxruntime or torch may help"
         )
     return path
+
+
+def _read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
+    try:
+        with safe_open(path, "pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {k: file.get_tensor(k) for k in file.keys()}  # noqa: SIM118
+    except (OSError, SafetensorError) as error:
+        raise ModelError(f"cannot read the adapted model {path} ({error}): adapt again, or give another run") from error
+    if metadata.get("schema") != SCHEMA:
+        raise ModelError(f"{path} is of schema {metadata.get('schema')!r}, this version reads {SCHEMA!r}: adapt again")
+    check_finite(tensors, path)
+    return metadata, tensors
 
 
 def _base_with(base: FaceBase, tensors: Mapping[str, Tensor], path: Path) -> FaceBase:

@@ -64,6 +64,16 @@ def _stability(features: Tensor, masks: Tensor, base: FaceBase, at_once: int) ->
     return 2 * torch.sigmoid(-mean)
 
 
+def scrambled(images: NDArray[np.uint8], rng: np.random.Generator, parts: int = 4) -> NDArray[np.uint8]:
+    """Each picture cut into `parts` x `parts` pieces and put together anew at random: the footage's own colours and
+    textures, and no face. Their quality is what the base makes of no face at all. (n, h, w, 3), both sides divisible"""
+    n, h, w, c = images.shape
+    cut = images.reshape(n, parts, h // parts, parts, w // parts, c).swapaxes(2, 3).reshape(n, parts * parts, -1)
+    moved = np.take_along_axis(cut, rng.permuted(np.tile(np.arange(parts * parts), (n, 1)), axis=1)[..., None], 1)
+    whole = moved.reshape(n, parts, parts, h // parts, w // parts, c).swapaxes(2, 3)
+    return np.ascontiguousarray(whole.reshape(images.shape))
+
+
 def track_quality(scores: Ragged) -> NDArray[np.float32]:
     """The mean of each track's crops, NaN for a track without any. scores: (n_crops,) a group a track. (n_tracks,)"""
     return scores.mean().astype(np.float32)
@@ -78,6 +88,14 @@ def mad_threshold(scores: NDArray[np.floating[Any]], deviations: float = 2.5) ->
     median = float(np.median(known))
     mad = float(np.median(np.abs(known - median)))
     return median - deviations * NORMAL * mad if mad > 0 else -np.inf
+
+
+def weak_tracks(scores: NDArray[np.floating[Any]], faceless: float) -> NDArray[np.bool_]:
+    """Tracks that are nearer in quality to pictures without a face than to the footage's median track. scores:
+    (n_tracks,), NaN is not judged; faceless: the quality of `scrambled` crops, NaN judges nobody."""
+    known = scores[~np.isnan(scores)]
+    middle = (faceless + float(np.median(known))) / 2 if len(known) else np.nan
+    return np.asarray(scores < middle)
 
 
 def mad_reject(scores: NDArray[np.floating[Any]], deviations: float = 2.5) -> NDArray[np.bool_]:

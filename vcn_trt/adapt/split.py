@@ -137,7 +137,7 @@ def open_views(
     if frozen is None:
         on_device = copy.deepcopy(base).to(device)
         frozen = on_device.features if trains == "last" else on_device
-    some = at_once("all", device)
+    some = at_once("all", device) if frozen is None else at_once("head", device)
     generator = torch.Generator().manual_seed(seed)
     values: Tensor | None = None
     for rows in (slice(i, min(i + some, n)) for i in range(0, n, some)):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -97,6 +98,20 @@ def join_in_order(
             group[other] = one
             joined[i] = True
     return joined
+
+
+def by_first_track(of: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Any numbering of clusters to one from 0, in order of their first tracks. (n_tracks,)"""
+    _, first, group = np.unique(of, return_index=True, return_inverse=True)
+    return np.asarray(np.argsort(np.argsort(first))[group])
+
+
+def weighted(share: Any, rows: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Weighted sums of rows in float64, some columns at a time."""
+    out = np.empty((share.shape[0], rows.shape[1]), np.float32)
+    for i in range(0, rows.shape[1], 128):
+        out[:, i : i + 128] = share @ rows[:, i : i + 128].astype(np.float64)
+    return out
 
 
 def _spanning(parts: list[Edges], n: int) -> Edges:

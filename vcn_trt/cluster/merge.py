@@ -15,7 +15,7 @@ from scipy.sparse import coo_array, csr_array
 from scipy.sparse.csgraph import connected_components
 
 from vcn_trt.backends.base import TIE, Edges, Ops, Rule, combined
-from vcn_trt.cluster.link import Apart, forest, join_in_order, mutual
+from vcn_trt.cluster.link import Apart, by_first_track, forest, join_in_order, mutual, weighted
 from vcn_trt.cluster.metric import Profiles, row_dots, thresholds
 from vcn_trt.errors import ModelError
 from vcn_trt.types import UNKNOWN, Merge
@@ -77,7 +77,7 @@ def merge_tracks(
         rounds += 1
         now = now.joined(joins)
     labels = np.full(len(tracks), UNKNOWN, np.int64)
-    labels[some] = _by_first_track(now.of)
+    labels[some] = by_first_track(now.of)
     found = np.full(len(tracks), np.nan)
     found[some] = own.thresholds()
     together = now.of[pairs[:, 0]] == now.of[pairs[:, 1]]
@@ -144,7 +144,7 @@ class _Partition:
         weight = np.bincount(group, self.weight, count).astype(np.float64)
         share = csr_array((self.weight / weight[group], (group, np.arange(n))), shape=(count, n))
         own = np.bincount(group, self.own, count).astype(np.float64)
-        p, l = _product(share, self.p), _product(share, self.l)  # noqa: E741
+        p, l = weighted(share, self.p), weighted(share, self.l)  # noqa: E741
         return self.standing(self.tracks, self.rules, group[self.of], p, l, own, weight)
 
 
@@ -232,14 +232,6 @@ def _recorded(now: _Partition, joins: Edges, rule: Rule, number: int, some: NDAr
         yield Merge(number, first, second, similarity, limit)
 
 
-def _product(share: Any, rows: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Weighted sums of rows in float64, some columns at a time."""
-    out = np.empty((share.shape[0], rows.shape[1]), np.float32)
-    for i in range(0, rows.shape[1], 128):
-        out[:, i : i + 128] = share @ rows[:, i : i + 128].astype(np.float64)
-    return out
-
-
 def _subset(tracks: Profiles, rows: NDArray[np.int64]) -> Profiles:
     mean_p = None if tracks.mean_p is None else tracks.mean_p[rows]
     mean_l = None if tracks.mean_l is None else tracks.mean_l[rows]
@@ -255,8 +247,3 @@ def _pairs_within(cannot_link: NDArray[np.integer[Any]] | None, some: NDArray[np
     place[some] = np.arange(len(some))
     pairs = place[pairs]
     return np.asarray(pairs[(pairs >= 0).all(1)])
-
-
-def _by_first_track(of: NDArray[np.int64]) -> NDArray[np.int64]:
-    _, first, group = np.unique(of, return_index=True, return_inverse=True)
-    return np.asarray(np.argsort(np.argsort(first))[group])
