@@ -62,7 +62,8 @@ def test_every_pair_of_tracks_has_the_mean_loss_of_their_crop_pairs(
         for other, m in enumerate(counts):
             if n and m:
                 naive = np.mean([pair_loss(t, s, centre, 0.1, 0.2) for t in teacher[j] for s in student[other]])
-                assert -(means.p[j] @ means.l[other]) == pytest.approx(naive, rel=FLOAT32)
+                # Logits over tau are up to 5: what float32 rounds off them shows where a loss is near 0.
+                assert -(means.p[j] @ means.l[other]) == pytest.approx(naive, rel=FLOAT32, abs=1e-6)
 
 
 @settings(max_examples=30, deadline=None)
