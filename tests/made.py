@@ -24,19 +24,19 @@ Pictures = NDArray[np.uint8]
 
 
 class Projection(FaceBase):
-    """A picture reduced to 7x7 pixels, then a random projection behind a dropout: it keeps what is alike alike."""
+    """A picture reduced to 14x14 pixels, then a random projection behind a dropout: it keeps what is alike alike."""
 
-    def __init__(self, dim: int = 32) -> None:
+    def __init__(self, dim: int = 128) -> None:
         super().__init__()
         self.dim = dim
         self.manifest = replace(
             manifest.load("sface"), name="projection", dim=dim, mean=(127.5,) * 3, std=(1.0,) * 3, scale=1 / 127.5
         )
         self.dropout = nn.Dropout(0.4)
-        self.fc = nn.Linear(3 * 7 * 7, dim, bias=False)
+        self.fc = nn.Linear(3 * 14 * 14, dim, bias=False)
 
     def features(self, x: Tensor) -> Tensor:
-        return functional.avg_pool2d(x, 16)
+        return functional.avg_pool2d(x, 8)
 
     def embed(self, features: Tensor) -> Tensor:
         return self.fc(self.dropout(features).flatten(1))
@@ -73,8 +73,8 @@ def pictures_of(person: int, n: int, track: int = 0, spread: float = 0.15) -> Pi
     from crop to crop. (n, 112, 112, 3)"""
 
     def pattern(*seed: int) -> NDArray[np.float64]:
-        half = np.random.default_rng(seed).normal(size=(7, 4, 3))
-        return np.concatenate([half, half[:, -2::-1]], 1)
+        half = np.random.default_rng(seed).normal(size=(14, 7, 3))
+        return np.concatenate([half, half[:, ::-1]], 1)
 
     rows = [pattern(1, person) + spread * (pattern(2, person, track) + pattern(3, person, track, i)) for i in range(n)]
     small = [(128 + 50 * row).clip(0, 255).astype(np.uint8) for row in rows]

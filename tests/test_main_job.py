@@ -630,7 +630,7 @@ def test_wrong_weights_are_told_as_such_and_not_as_a_bad_film(
 def test_an_unknown_device_is_an_error_that_names_the_known_ones(vcn: Vcn, face_film: Path, tmp_path: Path) -> None:
     said = vcn("run", face_film, "--out", tmp_path / "run", "--device", "abacus")
     assert said.code == 1
-    assert "expected auto or cpu" in said.err
+    assert "expected auto, cpu or cuda:N" in said.err
 
 
 # No disk space

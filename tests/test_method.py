@@ -161,7 +161,7 @@ def test_with_all_crops_rejected_everyone_is_unknown(tmp_path: Path, metric: Con
     assert set(answer.status) <= {"crops", "quality"}, "each with its reason"
     assert np.isnan(answer.vectors.vectors).all()
     assert np.isnan(answer.adapted.vectors.adapted).all()
-    assert answer.adapted.head().teacher.shape == (64, 32)
+    assert answer.adapted.head().teacher.shape == (64, 128)
 
 
 def test_no_tracks_give_an_empty_answer(tmp_path: Path, metric: Config) -> None:

@@ -14,6 +14,7 @@ import typer
 from rich.table import Table
 
 import vcn_trt
+from vcn_trt import cli_editors
 from vcn_trt.config import Config, load
 from vcn_trt.config import preset as presets
 from vcn_trt.console import ERR, OUT, progress
@@ -208,6 +209,9 @@ def sample(
     with progress(False) as hook:
         film = build(folder, fetch.home() / "sample", lambda step, done, total: hook(step, done, total, ""), seconds)
     print(film)
+
+
+cli_editors.add(app)
 
 
 @models.command("list")

@@ -23,6 +23,7 @@ TITLES = {
     "adapt": "Adapting to the footage",
     "cluster": "Grouping by person",
     "report": "Writing the report",
+    "overlay": "Drawing",
 }
 
 

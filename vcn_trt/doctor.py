@@ -121,5 +121,5 @@ def _gpu() -> Finding:
     driver = Path("/proc/driver/nvidia/version")
     if driver.exists():
         line = driver.read_text(encoding="utf-8").splitlines()[0]
-        return Finding("NVIDIA GPU", "optional", line, "this version runs on the CPU; the CUDA column is to come")
+        return Finding("NVIDIA GPU", "optional", line, "not used: the CUDA column runs no networks yet")
     return Finding("NVIDIA GPU", "optional", "none; everything runs on the CPU")

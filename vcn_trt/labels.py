@@ -97,10 +97,15 @@ def read(path: Path) -> Labels:
 
 
 def write(labels: Labels, path: Path) -> None:
+    """The labels as this project's JSON, see `text`."""
+    path.write_text(text(labels), encoding="utf-8")
+
+
+def text(labels: Labels) -> str:
     """The labels as this project's JSON, boxes to a hundredth of a pixel. Raises LabelError where the rate, size or
     frame count is not known: the format asks for them."""
     if labels.fps is None or labels.width is None or labels.height is None or labels.frames is None:
-        raise LabelError(f"the labels of {labels.video} tell no rate, size or frame count, which {path.name} must hold")
+        raise LabelError(f"the labels of {labels.video} tell no rate, size or frame count, which a label file holds")
     tree = {
         "video": labels.video,
         "fps": float(labels.fps) if labels.fps.denominator == 1 else str(labels.fps),
@@ -114,7 +119,7 @@ def write(labels: Labels, path: Path) -> None:
         "false_cuts_in_shots": list(labels.false_cuts),
         "missed_transitions": [{"type": "dissolve", "around": frame} for frame in labels.dissolves],
     }
-    path.write_text(json.dumps(tree), encoding="utf-8")
+    return json.dumps(tree)
 
 
 def _plain(track: LabelledTrack) -> dict[str, Any]:

@@ -27,7 +27,8 @@ STATUSES = ("ok", "quality", "crops", "short")
 
 @dataclass(frozen=True)
 class Video:
-    """One file of a production. Sizes are those of the displayed picture: rotation and pixel aspect applied."""
+    """One file of a production. Sizes are those of the displayed picture: rotation and pixel aspect applied.
+    start_timecode, reel: the container's, None where it names none."""
 
     id: int
     path: str
@@ -39,6 +40,7 @@ class Video:
     codec: str = ""
     pixel_format: str = ""
     seconds: float = 0.0
+    reel: str | None = None
 
 
 def column(dtype: Any, *shape: int) -> Any:

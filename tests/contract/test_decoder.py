@@ -11,19 +11,17 @@ import clips
 import cv2
 import numpy as np
 import pytest
+from columns import COLUMNS, open_column
 from numpy.typing import NDArray
 
-from vcn_trt import backends
 from vcn_trt.backends import Backend
 from vcn_trt.config import DecodeConfig
 from vcn_trt.errors import VideoError
 
-BACKENDS = ["cpu"]
 
-
-@pytest.fixture(params=BACKENDS)
+@pytest.fixture(params=COLUMNS)
 def backend(request: pytest.FixtureRequest) -> Backend:
-    return backends.open(request.param)
+    return open_column(request.param).backend
 
 
 class Pass:
@@ -66,6 +64,17 @@ def test_the_video_tells_what_the_container_claims(tmp_path: Path, backend: Back
     assert (video.width, video.height, video.codec, video.pixel_format) == (96, 64, "h264", "yuv420p")
     assert video.start_timecode == "01:00:00:00"
     assert video.seconds == pytest.approx(24 * 1001 / 24000, abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "tags"), [(".mov", {}), (".mkv", {"timecode": "10:00:00;00", "reel_name": "A001R2"})]
+)
+def test_the_video_tells_timecode_and_reel_where_the_container_names_them(
+    tmp_path: Path, backend: Backend, suffix: str, tags: dict[str, str]
+) -> None:
+    path = clips.write(tmp_path / f"film{suffix}", [clips.numbered(0)], metadata=tags)
+    video = Pass(backend, path).video
+    assert (video.start_timecode, video.reel) == (tags.get("timecode"), tags.get("reel_name"))
 
 
 @pytest.mark.parametrize("batch", [1, 4, 7, 64])

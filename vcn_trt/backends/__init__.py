@@ -13,11 +13,17 @@ def open(device: str) -> Backend:
 
     Raises DeviceError for a device that is not there: there is no quiet fall-back.
     """
-    if device in ("auto", "cpu"):
+    if device == "cpu":
         from vcn_trt.backends.cpu import open_cpu
 
-        why = "the CPU column, the only one in this version" if device == "auto" else "as asked"
-        return open_cpu(why)
+        return open_cpu("as asked")
+    if device == "auto":
+        from vcn_trt.backends.cpu import open_cpu
+        from vcn_trt.backends.cuda import why_not
+
+        return open_cpu(f"chosen by auto; {why_not()}")
     if device.split(":")[0] == "cuda":
-        raise DeviceError(f"device {device!r}: this version of vcn-trt has no CUDA column yet; run with --device cpu")
-    raise DeviceError(f"unknown device {device!r}; expected auto or cpu")
+        from vcn_trt.backends.cuda import open_cuda
+
+        return open_cuda(device)
+    raise DeviceError(f"unknown device {device!r}; expected auto, cpu or cuda:N")

@@ -115,7 +115,7 @@ def load(folder: Path, facts: dict[str, Any]) -> TrackSet:
 
 INGEST = Stage(
     name="ingest",
-    version=2,
+    version=3,
     files=("shots.parquet", "faces.parquet", "crops.parquet", "crops.npy", TRACKS_FILE),
     compute=ingest,
     load=load,

@@ -34,6 +34,7 @@ class Claims(NamedTuple):
     seconds: float
     origin: Fraction | None
     timecode: str | None
+    reel: str | None
     codec: str
 
 
@@ -84,9 +85,16 @@ def read_claims(container: Any, stream: Any) -> Claims:
         promised=stream.frames,
         seconds=float(duration),
         origin=_origin(container, stream),
-        timecode=next((one.metadata["timecode"] for one in tagged if one.metadata.get("timecode")), None),
+        timecode=_tag(tagged, "timecode"),
+        reel=_tag(tagged, "reel_name", "com.apple.proapps.studio.reel"),
         codec=str(stream.codec_context.codec.canonical_name),
     )
+
+
+def _tag(tagged: list[Any], *names: str) -> str | None:
+    """The first of these metadata that a stream or the container has. Matroska gives its names back in capitals."""
+    tags = [{key.lower(): value for key, value in one.metadata.items()} for one in tagged]
+    return next((tag[name] for name in names for tag in tags if tag.get(name)), None)
 
 
 def raise_if_gone(path: Path, error: Exception) -> None:

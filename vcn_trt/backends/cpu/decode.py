@@ -83,6 +83,7 @@ class PyAvDecoder:
             width=self._first[0].width,
             height=self._first[0].height,
             start_timecode=self._claims.timecode,
+            reel=self._claims.reel,
             codec=self._claims.codec,
             pixel_format=self._first[0].pixel_format,
             seconds=self._claims.seconds,

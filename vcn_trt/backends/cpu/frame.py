@@ -91,6 +91,11 @@ class CpuFrame:
     def pixel_format(self) -> str:
         return str(self._frame.format.name)
 
+    @property
+    def coded(self) -> av.VideoFrame:
+        """The frame as it was decoded, its colours settled. To be read only."""
+        return self._frame
+
     def rgb(self) -> NDArray[np.uint8]:
         """The displayed picture. (height, width, 3) uint8"""
         return self._convert("rgb24", self.width, self.height, _FULL)
@@ -114,16 +119,9 @@ class CpuFrame:
     @property
     def displayed_to_coded(self) -> NDArray[np.float64]:
         """From displayed to coded pixels: coded = A @ (x, y, 1), pixel centres at whole numbers as in OpenCV. (2, 3)"""
-        transpose, mirror_x, mirror_y = self.orientation
-        # Undo the mirrors, then the transposition, then the scale between square and coded pixels.
-        x = np.array([-1.0, 0.0, self.width - 1.0] if mirror_x else [1.0, 0.0, 0.0])
-        y = np.array([0.0, -1.0, self.height - 1.0] if mirror_y else [0.0, 1.0, 0.0])
-        rows, size = ((y, x), (self.height, self.width)) if transpose else ((x, y), (self.width, self.height))
-        affine = np.stack(rows)
-        scale = np.array([self._frame.width, self._frame.height]) / size
-        affine *= scale[:, None]
-        affine[:, 2] += 0.5 * scale - 0.5
-        return affine
+        return coded_from_displayed(
+            self.orientation, (self._frame.width, self._frame.height), (self.width, self.height)
+        )
 
     def _convert(self, target: str, width: int, height: int, flags: Interpolation) -> NDArray[np.uint8]:
         if self.orientation.transpose:
@@ -137,6 +135,23 @@ def displayed_size(width: int, height: int, pixel_aspect: Fraction | None, orien
     if pixel_aspect is not None and pixel_aspect > 0:
         width = max(1, round(width * pixel_aspect))
     return (height, width) if orientation.transpose else (width, height)
+
+
+def coded_from_displayed(
+    orientation: Orientation, coded: tuple[int, int], shown: tuple[int, int]
+) -> NDArray[np.float64]:
+    """From displayed to coded pixels, sizes (width, height): coded = A @ (x, y, 1), centres at whole numbers. (2, 3)"""
+    transpose, mirror_x, mirror_y = orientation
+    width, height = shown
+    # Undo the mirrors, then the transposition, then the scale between square and coded pixels.
+    x = np.array([-1.0, 0.0, width - 1.0] if mirror_x else [1.0, 0.0, 0.0])
+    y = np.array([0.0, -1.0, height - 1.0] if mirror_y else [0.0, 1.0, 0.0])
+    rows, size = ((y, x), (height, width)) if transpose else ((x, y), (width, height))
+    affine = np.stack(rows)
+    scale = np.array(coded) / size
+    affine *= scale[:, None]
+    affine[:, 2] += 0.5 * scale - 0.5
+    return affine
 
 
 def settle_colours(frame: av.VideoFrame) -> None:

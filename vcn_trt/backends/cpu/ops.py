@@ -33,7 +33,7 @@ class CpuOps(CpuMaths):
     ) -> tuple[NDArray[np.float32], float]:
         first: CpuFrame = batch.pixels[0]
         width, height, factor = fitted(first.width, first.height, size)
-        out = np.zeros((len(batch), 3, _up_to_32(height), _up_to_32(width)), np.float32)
+        out = np.zeros((len(batch), 3, up_to_32(height), up_to_32(width)), np.float32)
         gain = np.float32(scale)
         for image, frame in zip(out, batch.pixels, strict=True):
             picture = frame.bgr_scaled(width, height)
@@ -155,7 +155,7 @@ def _displayed(
     return RawFaces((boxes / factor).astype(np.float32), scores, (points / factor).astype(np.float32))
 
 
-def _up_to_32(length: int) -> int:
+def up_to_32(length: int) -> int:
     return -(-length // 32) * 32
 
 

@@ -1,0 +1,184 @@
+"""Opening the CUDA column: what is missing is named with the command that mends it; torch's stream and pool are CuPy's.
+Driver, torch and CuPy are stand-ins: none of this has met a card."""
+
+from __future__ import annotations
+
+import re
+import sys
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from vcn_trt import backends
+from vcn_trt.backends import cuda
+from vcn_trt.backends.cuda import device
+from vcn_trt.backends.cuda.device import CupyDevice, Found, TorchPool, card_of, lacking
+from vcn_trt.backends.cuda.kernels import launch, source
+from vcn_trt.errors import DeviceError
+
+WHOLE = Found(driver=True, torch_cuda="13.0", cards=2, cupy=True)
+
+
+@pytest.mark.parametrize(
+    ("found", "card", "says"),
+    [
+        (Found(driver=False), 0, "there is no NVIDIA driver; install one of 580 or newer"),
+        (
+            Found(driver=True),
+            0,
+            "this torch is built for the CPU alone; run `.* -m pip install --force-reinstall torch`",
+        ),
+        (
+            Found(driver=True, torch_cuda="13.0"),
+            0,
+            r"torch \(for CUDA 13.0\) finds no card; see what `nvidia-smi` says",
+        ),
+        (WHOLE, 2, "this machine has cuda:0 to cuda:1; run with --device cuda:0"),
+        (Found(driver=True, torch_cuda="12.8", cards=1), 1, "this machine has cuda:0; run"),
+        (Found(driver=True, torch_cuda="12.8", cards=1), 0, r"run `.* -m pip install 'cupy-cuda12x\[ctk\]'`"),
+        (WHOLE, 1, "^$"),
+    ],
+)
+def test_what_is_missing_comes_with_its_remedy(found: Found, card: int, says: str) -> None:
+    assert re.search(says, lacking(card, found))
+
+
+def test_a_device_is_a_number_of_a_card() -> None:
+    assert (card_of("cuda"), card_of("cuda:3")) == (0, 3)
+    for word in ("cuda:", "cuda:-1", "cuda:x", "cuda0"):
+        with pytest.raises(DeviceError, match="expected auto, cpu, cuda or cuda:N"):
+            card_of(word)
+
+
+def test_an_explicit_device_that_is_missing_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cuda, "look", lambda: Found(driver=False))
+    with pytest.raises(DeviceError, match=r"device 'cuda:0' cannot be used: there is no NVIDIA driver.* --device cpu"):
+        backends.open("cuda:0")
+    with pytest.raises(DeviceError, match="unknown device 'tpu'"):
+        backends.open("tpu")
+
+
+@pytest.mark.parametrize(("found", "why"), [(Found(driver=False), "no NVIDIA driver"), (WHOLE, "runs no networks yet")])
+def test_auto_takes_the_cpu_and_says_why(monkeypatch: pytest.MonkeyPatch, found: Found, why: str) -> None:
+    monkeypatch.setattr(cuda, "look", lambda: found)
+    backend = backends.open("auto")
+    assert backend.name == "cpu"
+    assert why in backend.description
+
+
+def test_without_a_driver_torch_is_not_even_asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
+    monkeypatch.setattr(device, "DRIVER", tmp_path / "none")
+    monkeypatch.setattr(device, "WSL_DRIVER", tmp_path / "none")
+    monkeypatch.setitem(sys.modules, "torch", None)  # an import would raise
+    assert device.look() == Found(driver=False)
+
+
+class FakeCard:
+    """Torch and CuPy on a card that counts what is asked of it."""
+
+    def __init__(self) -> None:
+        self.memory: dict[int, int] = {}
+        self.entered: list[str] = []
+        self.compiled: list[str] = []
+        self.launched: list[tuple[Any, ...]] = []
+        self.torch = SimpleNamespace(
+            cuda=SimpleNamespace(
+                default_stream=lambda card: SimpleNamespace(cuda_stream=77 + card),
+                get_device_properties=lambda card: SimpleNamespace(name="Fake 9000", total_memory=8 << 30),
+                caching_allocator_alloc=self._alloc,
+                caching_allocator_delete=self.memory.pop,
+            )
+        )
+        self.cupy = SimpleNamespace(
+            cuda=SimpleNamespace(
+                ExternalStream=self._stream,
+                Device=lambda card: self._entering(f"card {card}"),
+                using_allocator=lambda allocator: self._entering("torch's pool"),
+                PythonFunctionAllocator=lambda malloc, free: SimpleNamespace(malloc=(malloc, free)),
+            ),
+            RawModule=self._module,
+            asnumpy=np.array,
+        )
+
+    def _alloc(self, size: int, card: int, stream: int) -> int:
+        self.memory[1000 + len(self.memory)] = size
+        return 1000 + len(self.memory) - 1
+
+    def _entering(self, what: str) -> AbstractContextManager[Any]:
+        self.entered.append(what)
+        return nullcontext()
+
+    def _stream(self, pointer: int, card: int) -> Any:
+        entering = self._entering
+
+        class Stream(nullcontext):  # type: ignore[type-arg]
+            ptr = pointer
+
+            def __enter__(self) -> Any:
+                return entering(f"stream {pointer}")
+
+        return Stream()
+
+    def _module(self, code: str, options: tuple[str, ...]) -> Any:
+        self.compiled.append(code)
+        return SimpleNamespace(get_function=lambda name: lambda *call: self.launched.append((name, *call)))
+
+
+@pytest.fixture
+def card(monkeypatch: pytest.MonkeyPatch) -> FakeCard:
+    fake = FakeCard()
+    monkeypatch.setitem(sys.modules, "torch", fake.torch)
+    monkeypatch.setitem(sys.modules, "cupy", fake.cupy)
+    return fake
+
+
+def test_arrays_and_kernels_use_torchs_stream_and_pool(card: FakeCard) -> None:
+    with CupyDevice(1).active():
+        assert card.entered == ["card 1", "stream 78", "torch's pool"]
+
+
+def test_a_kernel_is_compiled_once_with_its_header_in_its_text(card: FakeCard) -> None:
+    here = CupyDevice(0)
+    for _ in range(2):
+        boxes, keep = np.zeros((3, 4), np.float32), np.zeros(3, np.uint8)
+        launch(here, "nms", (2,), (256,), boxes=boxes, offsets=np.array([0, 1, 3]), threshold=0.5, keep=keep)
+    assert card.compiled == [source("nms")]
+    (name, grid, block, values), _ = card.launched
+    assert (name, grid, block) == ("nms", (2, 1, 1), (256, 1, 1))
+    assert [v.dtype for v in values] == [np.float32, np.int64, np.float32, np.uint8]
+    assert values[2] == np.float32(0.5)
+
+
+def test_memory_comes_from_torch_and_goes_back(card: FakeCard) -> None:
+    pool = TorchPool(card.torch, 77)
+    address = pool.malloc(4096, 0)
+    assert card.memory == {address: 4096}
+    assert pool.malloc(0, 0) == 0
+    pool.free(0, 0)
+    pool.free(address, 0)
+    assert card.memory == {}
+
+
+def test_the_column_opens_and_refuses_what_it_cannot_do_yet(card: FakeCard, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cuda, "look", lambda: WHOLE)
+    backend = backends.open("cuda:1")
+    assert (backend.name, backend.torch_device, backend.identity) == ("cuda:1", "cuda:1", "cuda")
+    assert backend.description == "cuda:1, Fake 9000, 8 GiB: as asked"
+    with pytest.raises(DeviceError, match=r"model\.onnx cannot run on the card: the CUDA column has no engines"):
+        backend.open_network(Path("model.onnx"))
+
+
+def test_cupy_has_the_names_that_are_used() -> None:
+    cupy = pytest.importorskip("cupy", reason="no CuPy here", exc_type=ImportError)
+    assert callable(cupy.RawModule)
+    assert callable(cupy.asnumpy)
+    for name in ("ExternalStream", "Device", "using_allocator", "PythonFunctionAllocator"):
+        assert callable(getattr(cupy.cuda, name))
+    for name in ("ascontiguousarray", "lexsort", "pad", "stack", "concatenate", "empty", "zeros", "arange", "asarray"):
+        assert callable(getattr(cupy, name))
+    taken = cupy.cuda.PythonFunctionAllocator(lambda size, card: 0, lambda address, card: None)
+    assert callable(taken.malloc)

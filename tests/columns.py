@@ -1,0 +1,70 @@
+"""The columns that the contract is asserted over. A column that cannot be opened here skips, with the reason."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import shim
+
+from vcn_trt import backends
+from vcn_trt.backends.base import Backend, FrameBatch, Network, Ops
+from vcn_trt.backends.cuda.frame import uploaded
+from vcn_trt.backends.cuda.kernels import Device
+from vcn_trt.backends.cuda.ops import CudaOps
+from vcn_trt.backends.cuda.upload import open_decoder_on
+from vcn_trt.errors import DeviceError
+
+SHIM = "kernels on the CPU"
+COLUMNS = ["cpu", SHIM, pytest.param("cuda:0", marks=pytest.mark.gpu)]
+
+
+@dataclass(frozen=True)
+class Column:
+    """A backend, and how the tests bring their own frames and arrays to it. device: None of the CPU column."""
+
+    backend: Backend
+    device: Device | None = None
+
+    @property
+    def subsampling(self) -> int:
+        """Levels that a smooth RGB picture can lose on its way to the column: 4:2:0 halves its colours' resolution."""
+        return 0 if self.device is None else 4
+
+    @property
+    def ops(self) -> Ops:
+        return self.backend.ops
+
+    def frames(self, batch: FrameBatch) -> FrameBatch:
+        """A batch of CpuFrames in the column's own form."""
+        if self.device is None:
+            return batch
+        return FrameBatch([uploaded(f, self.device) for f in batch.pixels], batch.frame_indices, batch.seconds)
+
+    def array(self, values: Any) -> Any:
+        if self.device is None:
+            return values
+        with self.device.active():
+            return self.device.xp.asarray(values)
+
+
+def open_column(name: str) -> Column:
+    if name == SHIM:
+        if reason := shim.missing():
+            pytest.skip(reason)
+        device = shim.ShimDevice()
+        return Column(Backend(SHIM, "cpu", CudaOps(device), open_decoder_on(device), _no_network), device)
+    try:
+        backend = backends.open(name)
+    except DeviceError as error:
+        if os.environ.get("VCN_REQUIRE_GPU") == "1":
+            pytest.fail(f"{error}; VCN_REQUIRE_GPU=1 asks for it")
+        pytest.skip(str(error))
+    return Column(backend, backend.ops.device if isinstance(backend.ops, CudaOps) else None)
+
+
+def _no_network(path: Path) -> Network:
+    raise NotImplementedError

@@ -1,0 +1,131 @@
+"""The card: is it there, with all that the column needs, and how arrays and kernels reach it. One stream, torch's, and
+one memory pool, torch's, so that networks, kernels and training share both."""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import re
+import sys
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vcn_trt.backends.base import Array
+from vcn_trt.backends.cuda.kernels import Dims, source
+from vcn_trt.errors import DeviceError
+
+DRIVER = Path("/proc/driver/nvidia/version")
+WSL_DRIVER = Path("/usr/lib/wsl/lib/libcuda.so.1")
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a machine has. torch_cuda: the CUDA version that torch was built for, None of a CPU build. cards: that torch
+    can use."""
+
+    driver: bool
+    torch_cuda: str | None = None
+    cards: int = 0
+    cupy: bool = False
+
+
+def look() -> Found:
+    """Look for driver, torch, cards and CuPy, in this order; torch is not imported where there is no driver."""
+    if not DRIVER.exists() and not WSL_DRIVER.exists():
+        return Found(driver=False)
+    import torch
+
+    return Found(
+        driver=True,
+        torch_cuda=torch.version.cuda,
+        cards=torch.cuda.device_count(),
+        cupy=importlib.util.find_spec("cupy") is not None,
+    )
+
+
+def card_of(device: str) -> int:
+    """The number of "cuda" or "cuda:N". Raises DeviceError for another word."""
+    match = re.fullmatch(r"cuda(?::(\d+))?", device)
+    if not match:
+        raise DeviceError(f"unknown device {device!r}; expected auto, cpu, cuda or cuda:N with the number of a card")
+    return int(match[1] or 0)
+
+
+def lacking(card: int, found: Found) -> str:
+    """What keeps a card from being used and the command that mends it, or ""."""
+    pip = f"{sys.executable} -m pip install"
+    if not found.driver:
+        return "there is no NVIDIA driver; install one of 580 or newer, until `nvidia-smi` lists the card"
+    if found.torch_cuda is None:
+        return (
+            f"this torch is built for the CPU alone; run `{pip} --force-reinstall torch` where pip finds one for CUDA"
+        )
+    if found.cards == 0:
+        return (
+            f"torch (for CUDA {found.torch_cuda}) finds no card; see what `nvidia-smi` says: the driver may be too old "
+            "for this torch, or CUDA_VISIBLE_DEVICES may hide the cards"
+        )
+    if card >= found.cards:
+        cards = "cuda:0" if found.cards == 1 else f"cuda:0 to cuda:{found.cards - 1}"
+        return f"this machine has {cards}; run with --device cuda:0"
+    if not found.cupy:
+        major = found.torch_cuda.split(".")[0]
+        return f"CuPy is missing; run `{pip} 'cupy-cuda{major}x[ctk]'`"
+    return ""
+
+
+class CupyDevice:
+    """`Device` on one card. Calls may come from several threads: all use torch's default stream of that card."""
+
+    def __init__(self, card: int) -> None:
+        import cupy
+        import torch
+
+        self.xp = cupy
+        self.card = card
+        self._stream = cupy.cuda.ExternalStream(torch.cuda.default_stream(card).cuda_stream, card)
+        self._allocator = TorchPool(torch, self._stream.ptr).allocator(cupy)
+        self._kernel = functools.cache(self._compiled)
+        properties = torch.cuda.get_device_properties(card)
+        self.description = f"{properties.name}, {properties.total_memory / 2**30:.0f} GiB"
+
+    def active(self) -> AbstractContextManager[Any]:
+        stack = ExitStack()
+        stack.enter_context(self.xp.cuda.Device(self.card))
+        stack.enter_context(self._stream)
+        stack.enter_context(self.xp.cuda.using_allocator(self._allocator))
+        return stack
+
+    def pointer(self, array: Array) -> int:
+        return int(array.data.ptr)
+
+    def to_numpy(self, array: Array) -> Any:
+        return self.xp.asnumpy(array)  # waits for the stream
+
+    def launch(self, name: str, grid: Dims, block: Dims, values: Sequence[Any]) -> None:
+        self._kernel(name)(grid, block, tuple(values))
+
+    def _compiled(self, name: str) -> Any:
+        """NVRTC compiles for the card that is there; CuPy keeps the result on disk."""
+        return self.xp.RawModule(code=source(name), options=("--std=c++17",)).get_function(name)
+
+
+class TorchPool:
+    """CuPy's memory out of torch's caching pool: what one frees the other can have."""
+
+    def __init__(self, torch: Any, stream: int) -> None:
+        self._torch, self._stream = torch, stream
+
+    def allocator(self, cupy: Any) -> Any:
+        return cupy.cuda.PythonFunctionAllocator(self.malloc, self.free).malloc
+
+    def malloc(self, size: int, card: int) -> int:
+        """The address of so many bytes, 0 for none."""
+        return int(self._torch.cuda.caching_allocator_alloc(size, card, self._stream)) if size else 0
+
+    def free(self, address: int, card: int) -> None:
+        if address:
+            self._torch.cuda.caching_allocator_delete(address)
