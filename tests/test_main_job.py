@@ -350,7 +350,7 @@ def test_a_mistake_is_told_before_anything_is_computed(
 # Broken off
 
 Start = Callable[..., Any]
-TINY = ("--set", "detect.size=160")
+TINY = ("--set", "detect.size=160", "--set", "adapt.views=1", "--set", "quality.passes=5")
 
 
 def _work(*arguments: str) -> None:
