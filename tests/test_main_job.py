@@ -417,6 +417,7 @@ def undisturbed(start: Start, long_film: Path, tmp_path_factory: pytest.TempPath
     return folder / "run", took
 
 
+@pytest.mark.timeout(900)  # 17 runs: 240 s on two cores that others use as well
 def test_killed_at_ten_random_moments_a_run_resumes_to_the_same_bytes(
     start: Start, long_film: Path, undisturbed: tuple[Path, float], tmp_path: Path
 ) -> None:
