@@ -12,6 +12,9 @@ from hypothesis import settings
 if TYPE_CHECKING:
     from vcn_trt.sample.sources import Footage
 
+# Threads that wait for each other give way: on cores that others use as well, those that spin halve the speed.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 # A shared machine pauses at will: only pytest's own limit holds.
 settings.register_profile("vcn", deadline=None)
 settings.load_profile("vcn")
