@@ -59,7 +59,7 @@ def run_stages(folder: Path, tracks: TrackSet, config: Config = QUICK, base: Bas
     with hold(folder, config, [], update=False):
         run = Run(folder, config, [], "cpu", silent)
         run.stage(made)
-        found = run.stage(EMBED, tracks, base, BACKEND, config.embed, config.quality)
+        found = run.stage(EMBED, tracks, base, BACKEND, config.embed, config.quality.measured)
         if config.cluster.adapts:
             given = open_given(config.adapt.model)
             inputs = (tracks, base, given, found, BACKEND, config.adapt, config.match, config.seed)

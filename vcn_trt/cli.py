@@ -318,11 +318,14 @@ def _config(
 ) -> Config:
     if preset and path:
         raise UsageError("--preset and --config both say what a run is: give one, and change it by --set")
-    overrides = [*(presets(preset) if preset else ()), *(sets or [])]
+    overrides = _overrides(sets, preset, model)
     overrides += [f"device={device}"] if device else []
     overrides += [f"cluster.method={method}"] if method else []
-    overrides += [f"adapt.model={model}"] if model else []
     return load(path, overrides)
+
+
+def _overrides(sets: list[str] | None, preset: str | None, model: str | None) -> list[str]:
+    return [*(presets(preset) if preset else ()), *(sets or []), *([f"adapt.model={model}"] if model else [])]
 
 
 def _recompute(
@@ -336,9 +339,8 @@ def _recompute(
 ) -> None:
     from vcn_trt import api
 
-    overrides = [*(presets(preset) if preset else ()), *(sets or [])] + ([f"adapt.model={model}"] if model else [])
     with progress(quiet) as hook:
-        answer = api.recompute(folder, sections, overrides, hook=hook)
+        answer = api.recompute(folder, sections, _overrides(sets, preset, model), hook=hook)
     _show_answer(answer, folder, as_json)
 
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from vcn_trt import store
 from vcn_trt.adapt.serfiq import crop_quality, scrambled
 from vcn_trt.backends.base import Backend, Network
-from vcn_trt.config import EmbedConfig, QualityConfig
+from vcn_trt.config import EmbedConfig
 from vcn_trt.overlap import cores, map_ahead
 from vcn_trt.run import Desk, Stage
 from vcn_trt.types import BaseVectors, TrackSet
@@ -49,39 +49,43 @@ def open_base(name_or_path: str, backend: Backend) -> Base:
 
 
 def embed(
-    desk: Desk, tracks: TrackSet, base: Base, backend: Backend, config: EmbedConfig, quality: QualityConfig
+    desk: Desk, tracks: TrackSet, base: Base, backend: Backend, config: EmbedConfig, passes: int
 ) -> dict[str, Any]:
-    """Embed and judge every kept crop; a rejected one has a row of NaN. -> facts for the record"""
+    """Embed every kept crop and judge it by so many `passes` (0: not at all); a rejected one has a row of NaN. -> facts
+    for the record"""
     kept = np.flatnonzero(tracks.crops.kept)
     vectors = np.full((len(tracks.crops), base.manifest.dim), np.nan, np.float32)
     scores = np.full(len(tracks.crops), np.nan, np.float32)
-    batches = [kept[i : i + config.batch] for i in range(0, len(kept), config.batch)]
-    judged = quality.rule != "off"
 
     def look(images: NDArray[np.uint8]) -> tuple[NDArray[Any], NDArray[Any]]:
         found = base.network({"input": prepare(images, base.manifest)})
         vector = backend.ops.to_numpy(found["embedding"])
-        if not judged:
+        if not passes:
             return vector, np.full(len(vector), np.nan, np.float32)
         features = torch.as_tensor(backend.ops.to_numpy(found["features"]))
         # The same masks in every run: a crop's quality is its own, whatever the seed.
         generator = torch.Generator().manual_seed(0)
-        return vector, crop_quality(features, base.torch, quality.passes, generator=generator).numpy()
+        return vector, crop_quality(features, base.torch, passes, generator=generator).numpy()
+
+    def batches(rows: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+        return [rows[i : i + config.batch] for i in range(0, len(rows), config.batch)]
 
     done = 0
-    for rows, (vector, score) in map_ahead(lambda rows: look(tracks.images[rows]), batches, cores()):
+    for rows, (vector, score) in map_ahead(lambda rows: look(tracks.images[rows]), batches(kept), cores()):
         vectors[rows], scores[rows] = vector, score
         done += len(rows)
         desk.progress(done, len(kept), "crops")
     faceless = np.nan
-    if judged and len(kept):
+    if passes and len(kept):
         some = kept[np.unique(np.linspace(0, len(kept) - 1, SCRAMBLED).round().astype(int))]
-        faceless = float(np.median(look(scrambled(tracks.images[some], np.random.default_rng(0)))[1]))
+        pictures = scrambled(tracks.images[some], np.random.default_rng(0))
+        measured = map_ahead(lambda rows: look(pictures[rows])[1], batches(np.arange(len(some))), cores())
+        faceless = float(np.median(np.concatenate([score for _, score in measured])))
     path = desk.folder / FILE
     path.parent.mkdir(exist_ok=True)
     store.write_embeddings(path, BaseVectors(vectors, scores, faceless))
     facts = {"model": base.manifest.name, "crops": len(kept), "dim": base.manifest.dim}
-    if judged and len(kept):
+    if passes and len(kept):
         facts |= {"median_quality": round(float(np.nanmedian(scores)), 4), "faceless_quality": round(faceless, 4)}
     return facts
 

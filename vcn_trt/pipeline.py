@@ -31,7 +31,7 @@ def cluster_videos(run: Run, sources: Sequence[Source], backend: Backend) -> Clu
 def group(run: Run, tracks: TrackSet, base: Base, given: Given | None, backend: Backend) -> Clusters:
     """Recognise, adapt and group, of tracks that are there."""
     config = run.config
-    vectors = run.stage(EMBED, tracks, base, backend, config.embed, config.quality)
+    vectors = run.stage(EMBED, tracks, base, backend, config.embed, config.quality.measured)
     if config.cluster.adapts:
         model = run.stage(ADAPT, tracks, base, given, vectors, backend, config.adapt, config.match, config.seed)
     else:

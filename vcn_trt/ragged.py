@@ -65,13 +65,29 @@ class Ragged:
         """The group of each row. (n_rows,)"""
         return np.repeat(np.arange(len(self)), self.counts)
 
-    def mean(self) -> NDArray[np.floating]:
-        """The mean row of each group, NaN for an empty one, summed in float64. (n_groups, ...)"""
+    def take(self, groups: NDArray[np.integer]) -> Ragged:
+        """Some of the groups, in the order given."""
+        counts = self.counts[groups]
+        offsets = np.concatenate([[0], np.cumsum(counts)])
+        rows = np.repeat(self.offsets[:-1][groups] - offsets[:-1], counts) + np.arange(offsets[-1])
+        return Ragged(self.values[rows], offsets)
+
+    def sum(self) -> NDArray[np.float64]:
+        """The sum of each group's rows in float64, 0 for an empty one. (n_groups, ...)"""
         sums = np.zeros((len(self), *self.values.shape[1:]), np.float64)
         full = self.counts > 0
         if full.any():
             # reduceat gives an empty group its successor's first row, hence the mask.
             sums[full] = np.add.reduceat(self.values.astype(np.float64), self.offsets[:-1][full], axis=0)
+        return sums
+
+    def mean(self) -> NDArray[np.floating]:
+        """The mean row of each group in float64, NaN for an empty one. (n_groups, ...)"""
         counts = self.counts.reshape(-1, *[1] * (self.values.ndim - 1))
-        with np.errstate(invalid="ignore"):
-            return sums / np.where(counts == 0, np.nan, counts)
+        return self.sum() / np.where(counts == 0, np.nan, counts)
+
+
+def unit_rows(rows: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Vectors along the last axis, at length one; a zero vector stays."""
+    length = np.linalg.norm(rows, axis=-1, keepdims=True)
+    return np.asarray(rows / np.where(length > 0, length, 1))

@@ -12,7 +12,14 @@ from vcn_trt.adapt.match import MatchScore, match_score
 from vcn_trt.errors import RunError
 from vcn_trt.ragged import Ragged
 
-FILE = ".work/matches.npz"
+MATCHES = ".work/matches.npz"
+
+
+def write_rounds(path: Path, rounds: Sequence[Ragged]) -> None:
+    """Every round's matches, the last made with the finished model: arrays round, track, match."""
+    columns = [(np.full(len(m.values), number), m.group_ids, m.values) for number, m in enumerate(rounds)]
+    number, track, match = (np.concatenate(c).astype(np.int64) for c in zip(*columns, strict=True))
+    np.savez(path, round=number, track=track, match=match)
 
 
 def read_rounds(folder: Path, record: Mapping[str, Any], n_tracks: int) -> list[Ragged]:
@@ -21,7 +28,7 @@ def read_rounds(folder: Path, record: Mapping[str, Any], n_tracks: int) -> list[
     facts = record["stages"].get("adapt", {})
     if "matches" not in facts:  # the file may be there all the same, of an earlier config
         return []
-    path = folder / FILE
+    path = folder / MATCHES
     try:
         with np.load(path) as found:
             number, track, match = (found[name] for name in ("round", "track", "match"))

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from vcn_trt.backends.base import Ops
 from vcn_trt.config import MatchConfig
-from vcn_trt.ragged import Ragged
+from vcn_trt.ragged import Ragged, unit_rows
 from vcn_trt.types import PLAIN
 
 
@@ -44,9 +44,9 @@ def nearest_matches(
     n, some = len(tracks), np.flatnonzero(tracks.counts > 0)
     if len(some) < 2:
         return Ragged(np.zeros(0, np.int64), np.zeros(n + 1, np.int64))
-    unit = _unit(views)
-    middle = _unit(unit[:PLAIN].mean(0))
-    means = _unit(np.asarray(Ragged(middle[tracks.values], tracks.offsets).mean()[some], np.float32))
+    unit = unit_rows(views)
+    middle = unit_rows(unit[:PLAIN].mean(0))
+    means = unit_rows(np.asarray(Ragged(middle[tracks.values], tracks.offsets).mean()[some], np.float32))
     own = np.array(
         [
             own_likeness(unit[:, tracks.values[a:b]])
@@ -86,10 +86,6 @@ def own_likeness(views: NDArray[np.floating[Any]]) -> float:
     return float((total @ total - (crops * crops).sum()) / (v * v * m * (m - 1)))
 
 
-def _unit(rows: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
-    return np.asarray(rows / np.linalg.norm(rows, axis=-1, keepdims=True).clip(1e-12))
-
-
 def coarse_matches(features: Ragged, ops: Ops, rules: MatchConfig, block: int = 256) -> Ragged:
     """features: the crops' vectors, a group a track (an empty group takes no part). -> the numbers of each track's
     matches, rising, a group a track; itself never. The tracks are worked `block` at a time, so that no square array of
@@ -115,7 +111,7 @@ def coarse_matches(features: Ragged, ops: Ops, rules: MatchConfig, block: int = 
     means = features.mean()[others]
     owners, found = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
     for some in (fitted[i : i + block] for i in range(0, len(fitted), block)):
-        tracks = _take(features, some)
+        tracks = features.take(some)
         left_out = rules.own == "left_out"
         own = Ragged(ops.own_log_densities(tracks, rules.gaussian, pooled, left_out), tracks.offsets)
         limits = np.array([threshold(np.asarray(d, np.float64), rules.share, rules.densities) for d in own])
@@ -156,10 +152,3 @@ def match_score(matches: Ragged, identities: NDArray[Any]) -> MatchScore:
     _, size = np.unique(identities, return_counts=True)
     there = int((size * (size - 1)).sum())
     return MatchScore(found, right / found if found else math.nan, right / there if there else math.nan)
-
-
-def _take(ragged: Ragged, groups: NDArray[np.int64]) -> Ragged:
-    counts = ragged.counts[groups]
-    offsets = np.concatenate([[0], np.cumsum(counts)])
-    rows = np.repeat(ragged.offsets[groups] - offsets[:-1], counts) + np.arange(offsets[-1])
-    return Ragged(ragged.values[rows], offsets)

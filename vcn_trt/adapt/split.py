@@ -38,7 +38,7 @@ class Views:
     """The crops in all their views, as they enter the part of the base that trains.
 
     base: stays as it is. take(views (n,), rows (n,), generator) -> (n, ...) inputs of `Branch.vectors`; the generator
-    is for views that are drawn anew each time. n_views includes the two plain ones.
+    is for views that are drawn anew each time. n_views includes the two plain ones. content: what it takes from.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class Views:
         self.base, self.trains, self.take = base, trains, take
         self.n_views, self.n_crops = shape
         self.device = content.device
-        self._content = content
+        self.content = content
 
     @classmethod
     def cached(cls, base: FaceBase, trains: Trains, values: Tensor) -> Self:
@@ -83,7 +83,7 @@ class Views:
     def identity(self) -> str:
         """sha256 of everything that the views show and the base holds."""
         digest = hashlib.sha256(f"{self.trains} {self.n_views}".encode())
-        for tensor in (self._content, *self.base.state_dict().values()):
+        for tensor in (self.content, *self.base.state_dict().values()):
             digest.update(f"{tensor.dtype} {tuple(tensor.shape)}".encode())
             digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
         return digest.hexdigest()

@@ -28,7 +28,8 @@ from vcn_trt.config import AdaptConfig, MatchConfig
 from vcn_trt.embed import Base
 from vcn_trt.errors import ModelError
 from vcn_trt.overlap import cores
-from vcn_trt.ragged import Ragged
+from vcn_trt.ragged import Ragged, unit_rows
+from vcn_trt.rounds import MATCHES, write_rounds
 from vcn_trt.run import Desk, Stage
 from vcn_trt.types import PLAIN, BaseVectors, Crops, Embeddings, Faces, Images, TrackSet
 from vcn_trt.zoo.base import FaceBase
@@ -38,7 +39,6 @@ VECTORS = "embeddings.npz"
 MODEL = f"model/{models.WEIGHTS}"
 ONNX = f"model/{models.ONNX}"
 VIEWS = ".work/views.npy"
-MATCHES = ".work/matches.npz"
 
 _AT_ONCE = 4
 """Crops a call of the network on a CPU: more are no faster."""
@@ -112,7 +112,7 @@ def adapt_run(
     models.save(desk.folder / MODEL, adapted, base.torch, base.identity, config)
     models.export(desk.folder / ONNX, adapted)
     _write(desk.folder, tracks, vectors, kept, z, student)
-    _write_matches(desk.folder / MATCHES, rounds)
+    write_rounds(desk.folder / MATCHES, rounds)
     return facts | {"tracks": int((groups.counts > 0).sum()), "matches": len(rounds[-1].values)}
 
 
@@ -244,11 +244,9 @@ def _views(
     if kept_before is not None:
         return Views.cached(base.torch, "head", torch.from_numpy(kept_before["values"]).to(device))
     views = _opened(desk, images, sides, base, network, trains, device, config, seed)
-    untrained = Branch(base.torch, mlp_head(1, 2, torch.Generator(), 1, 1), "head")
-    values = look(untrained, views, seed, "base").cpu()
     for old in desk.keep.glob("views-*.npz"):
         old.unlink()
-    store.replace_npz(path, {"values": values.numpy()})
+    store.replace_npz(path, {"values": views.content.cpu().numpy()})
     return views
 
 
@@ -323,7 +321,7 @@ def _write(
         """A crop is the mean of itself and its mirror image. (n_crops, d), of length one"""
         middle = views[:PLAIN].mean(0)
         rows = np.full((len(tracks.crops), middle.shape[1]), np.nan, np.float32)
-        rows[kept] = middle / np.linalg.norm(middle, axis=1, keepdims=True).clip(1e-12)
+        rows[kept] = unit_rows(middle)
         return rows
 
     every = np.full((len(z), len(tracks.crops), z.shape[2]), np.nan, np.float16)
@@ -331,10 +329,3 @@ def _write(
     np.save(folder / VIEWS, every)
     other = None if student is None else of_crops(student)
     store.write_embeddings(folder / VECTORS, Embeddings(vectors.vectors, of_crops(z), other))
-
-
-def _write_matches(path: Path, rounds: list[Ragged]) -> None:
-    """Every round's matches, the last made with the finished model: arrays round, track, match."""
-    columns = [(np.full(len(m.values), number), m.group_ids, m.values) for number, m in enumerate(rounds)]
-    number, track, match = (np.concatenate(c).astype(np.int64) for c in zip(*columns, strict=True))
-    np.savez(path, round=number, track=track, match=match)

@@ -12,7 +12,7 @@ from vcn_trt.backends.base import Ops
 from vcn_trt.cluster.limits import Alike
 from vcn_trt.cluster.metric import Profiles, cosine_profiles, euclidean_profiles, loss_profiles, row_dots, thresholds
 from vcn_trt.config import ClusterConfig
-from vcn_trt.ragged import Ragged
+from vcn_trt.ragged import Ragged, unit_rows
 
 _LOGITS = 1 << 22
 """Numbers of logits that are held at once."""
@@ -33,7 +33,7 @@ def track_profiles(
 ) -> Alike:
     """Each track by the one vector that is its crops' mean direction. views: (n_views, n_rows, d) the teacher's unit
     vectors of the same crops, row by row. Every group has a crop."""
-    mean, other = (_directions(r) for r in (unit, student))
+    mean, other = (unit_rows(np.asarray(r.mean(), np.float32)) for r in (unit, student))
     one_each = np.arange(len(unit) + 1)
     if config.metric == "loss":
         profiles = _loss(Ragged(mean, one_each), Ragged(other, one_each), head, ops, config)
@@ -49,7 +49,7 @@ def track_profiles(
         v, n, d = alone.shape
         own[lone] = _own(alone.swapaxes(0, 1).reshape(1, n * v, d), np.arange(0, n * v + 1, v), head, ops, config)
     # A single picture: nothing is nearer to it than itself.
-    itself = np.einsum("ij,ij->i", profiles.p, profiles.l, dtype=np.float64) - zero
+    itself = row_dots(profiles.p, profiles.l) - zero
     return Alike(profiles, zero, np.where(np.isnan(own), itself, own), lone)
 
 
@@ -76,10 +76,9 @@ def _own(
         else:
             p = l = rows.mean(0)  # noqa: E741
             zero = np.zeros(len(p))
-        itself = Ragged(row_dots(p, l), tracks.offsets)
-        sums = np.nan_to_num(itself.mean()) * tracks.counts
+        sums = Ragged(row_dots(p, l), tracks.offsets).sum()
         mean_p, mean_l, mean_zero = (np.asarray(Ragged(x, tracks.offsets).mean(), np.float32) for x in (p, l, zero))
-        found = -thresholds(mean_p, mean_l, np.asarray(sums, np.float64), tracks.counts) - mean_zero
+        found = -thresholds(mean_p, mean_l, sums, tracks.counts) - mean_zero
         out[start:stop] = 2 * found if config.metric == "euclidean" else found
         start = stop
     return out
@@ -100,9 +99,3 @@ def _loss(
         return loss_profiles(ops, at, to, centre, config.tau_teacher, config.tau_student)
     found = ops.softmax_means(at, to, centre, config.tau_teacher, config.tau_student)
     return Profiles(found.p, found.l, found.own, teacher.counts)
-
-
-def _directions(rows: Ragged) -> NDArray[np.float32]:
-    """The unit vector of each group's mean. (n, d)"""
-    mean = np.asarray(rows.mean(), np.float32)
-    return np.asarray(mean / np.linalg.norm(mean, axis=1, keepdims=True).clip(1e-12))

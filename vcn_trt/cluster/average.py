@@ -157,7 +157,7 @@ def _link(
         stale = np.union1d(stale, [i])
         found = gains(stale)
         best[stale], gain[stale] = found.argmax(1), found.max(1)
-        to_new = gains(np.array([i]))[0]
+        to_new = found[np.searchsorted(stale, i)]
         nearer = (to_new > gain) | ((to_new == gain) & (i < best))
         best[nearer], gain[nearer] = i, to_new[nearer]
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vcn_trt.backends.base import Ops
-from vcn_trt.ragged import Ragged
+from vcn_trt.ragged import Ragged, unit_rows
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,8 +68,8 @@ def loss_profiles(
 
 def cosine_profiles(embeddings: Ragged) -> Profiles:
     """1 - cos, from 0 to 2. embeddings: (n_crops, dim), a group a track; a zero vector is at 1 from everything."""
-    unit = _unit(embeddings.values)
-    mean = _unit(Ragged(unit, embeddings.offsets).mean())
+    unit = unit_rows(np.asarray(embeddings.values, np.float64))
+    mean = unit_rows(Ragged(unit, embeddings.offsets).mean())
 
     def rows(u: NDArray[np.floating[Any]]) -> tuple[NDArray[Any], NDArray[Any]]:
         one = np.ones((len(u), 1))
@@ -103,13 +103,5 @@ def _profiles(
     mean_l: NDArray[np.float64],
 ) -> Profiles:
     own = Ragged((p * l).sum(1), offsets)
-    counts = own.counts
-    sums = np.where(counts > 0, np.nan_to_num(own.mean()) * counts, 0.0)
     p_mean, l_mean = Ragged(p, offsets).mean().astype(np.float32), Ragged(l, offsets).mean().astype(np.float32)
-    return Profiles(p_mean, l_mean, sums, counts, mean_p.astype(np.float32), mean_l.astype(np.float32))
-
-
-def _unit(values: Any) -> NDArray[np.floating[Any]]:
-    rows = np.asarray(values, np.float64)
-    length = np.linalg.norm(rows, axis=1, keepdims=True)
-    return np.asarray(rows / np.where(length > 0, length, 1))
+    return Profiles(p_mean, l_mean, own.sum(), own.counts, mean_p.astype(np.float32), mean_l.astype(np.float32))
