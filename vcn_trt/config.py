@@ -165,6 +165,11 @@ class QualityConfig:
     passes: int = 50
     deviations: float = 2.5
 
+    @property
+    def measured(self) -> int:
+        """The passes that a crop is looked at: all that the measuring hangs on."""
+        return 0 if self.rule == "off" else self.passes
+
 
 @dataclass(frozen=True)
 class MatchConfig:
@@ -191,8 +196,9 @@ class ClusterConfig:
     metric: the training loss, the cosine, or the squared Euclidean distance of the adapted vectors; tau_teacher,
     tau_student and centre are of the loss. branches: whose outputs meet in it.
     limits: "calibrated" puts a track's threshold at `share` of the way from what it has in common with strangers (the
-    `quantile` of its likeness to all others, at most `cap` of its own) to what it has in common with itself, and links
-    by the average; "own" is Algorithm 1, with its readings rule, later, one_crop and guard.
+    `quantile` of its likeness to all others, at most `cap` of its own) to what it has in common with itself, links by
+    the average, and then joins what stands out from all else by `margin` (1: nothing does) and is above `late_share` of
+    what the clusters' own tracks have in common; "own" is Algorithm 1, with its readings rule, later, one_crop, guard.
     cannot_link: tracks seen in one frame are not one person ("enforce"), are reported ("warn"), or not looked at.
 
     threshold: of hac and dbscan, the cosine distance up to which they join; None for the method's own. k: the number
@@ -209,6 +215,8 @@ class ClusterConfig:
     share: float = 0.43
     quantile: float = 0.2
     cap: float = 0.25
+    late_share: float = 0.4
+    margin: float = 0.15
     rule: Literal["or", "and", "mean"] = "or"
     later: Literal["paper_means", "exact"] = "paper_means"
     one_crop: Literal["partner", "median", "never"] = "partner"
@@ -368,6 +376,8 @@ LIMITS: Mapping[str, tuple[float, float]] = {
     "cluster.share": (0, 1),
     "cluster.quantile": (0, 1),
     "cluster.cap": (0, 1),
+    "cluster.late_share": (0, 1),
+    "cluster.margin": (0, 1),
     "cluster.threshold": (0, 2),
     "cluster.k": (0, 1_000_000),
 }

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from vcn_trt.cluster import limits
-from vcn_trt.cluster.limits import Alike, calibrated_limits
+from vcn_trt.cluster.limits import Alike, calibrate
 from vcn_trt.cluster.metric import cosine_profiles
 from vcn_trt.ragged import Ragged
 
@@ -21,6 +21,10 @@ def alike(vectors: Any, own: Any, lone: Any = None) -> Alike:
     n = len(vectors)
     profiles = cosine_profiles(Ragged(np.array(vectors, float), np.arange(n + 1)))
     return Alike(profiles, np.full(n, -1.0), np.array(own, float), np.array(lone if lone else [False] * n))
+
+
+def calibrated_limits(tracks: Alike, share: float, quantile: float, cap: float) -> Any:
+    return calibrate(tracks, quantile, cap).limits(share)
 
 
 def test_a_limit_is_a_share_of_the_way_from_strangers_to_itself() -> None:

@@ -34,13 +34,34 @@ class Alike:
     own: NDArray[np.float64]
     lone: NDArray[np.bool_]
 
+    def take(self, rows: NDArray[np.int64]) -> Alike:
+        """Some of the tracks."""
+        return Alike(self.profiles.take(rows), self.zero[rows], self.own[rows], self.lone[rows])
 
-def calibrated_limits(tracks: Alike, share: float, quantile: float, cap: float) -> NDArray[np.float64]:
-    """(n,) the similarity below which a track joins, to be meaned over the two that meet.
 
-    In evidence, by how much a similarity is below the zero: strangers' is the `quantile` of a track's with others, yet
-    at most `cap` of its own, since in footage of one person no one is a stranger; the limit is `share` of the way from
-    there to its own. A lone crop, whose views are all too alike, takes the median of the tracks that have more."""
+@dataclass(frozen=True, eq=False)
+class Scale:
+    """Each track's ends, in evidence: by how much a similarity is below the zero. All (n,) float64. strangers: what it
+    has in common with people it is not; own: what it has in common with itself."""
+
+    zero: NDArray[np.float64]
+    strangers: NDArray[np.float64]
+    own: NDArray[np.float64]
+
+    def take(self, rows: NDArray[np.int64]) -> Scale:
+        """Some of the tracks."""
+        return Scale(self.zero[rows], self.strangers[rows], self.own[rows])
+
+    def limits(self, share: float) -> NDArray[np.float64]:
+        """(n,) the similarity at a `share` of the way from strangers to its own: where a track joins, to be meaned over
+        the two that meet."""
+        return np.asarray(-self.zero - (self.strangers + share * (self.own - self.strangers)))
+
+
+def calibrate(tracks: Alike, quantile: float, cap: float) -> Scale:
+    """Strangers' evidence is the `quantile` of a track's with others, yet at most `cap` of its own, since in footage of
+    one person no one is a stranger. A lone crop, whose views are all too alike, takes as its own the median of the
+    tracks that have more."""
     p, l, zero = tracks.profiles.p, tracks.profiles.l, tracks.zero  # noqa: E741
     n = len(p)
     own = tracks.own
@@ -53,7 +74,7 @@ def calibrated_limits(tracks: Alike, share: float, quantile: float, cap: float) 
         evidence = ((p[rows] @ l[some].T + l[rows] @ p[some].T) - zero[rows, None] - zero[None, some]) / 2
         strangers[rows] = _quantile(np.where(rows[:, None] == some[None], np.nan, evidence), quantile)
     strangers = np.minimum(strangers, cap * own)
-    return np.asarray(-zero - (strangers + share * (own - strangers)))
+    return Scale(zero, strangers, own)
 
 
 def _quantile(evidence: NDArray[np.float64], quantile: float) -> NDArray[np.float64]:

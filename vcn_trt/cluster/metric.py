@@ -32,6 +32,11 @@ class Profiles:
     def __len__(self) -> int:
         return len(self.p)
 
+    def take(self, rows: NDArray[np.int64]) -> Profiles:
+        """Some of the tracks."""
+        mean_p, mean_l = (None if m is None else m[rows] for m in (self.mean_p, self.mean_l))
+        return Profiles(self.p[rows], self.l[rows], self.own[rows], self.counts[rows], mean_p, mean_l)
+
     def thresholds(self) -> NDArray[np.float64]:
         """The mean over all pairs of different items, NaN below two items (Algorithm 1, stage 3.2). (n,)"""
         return thresholds(self.p, self.l, self.own, self.counts)

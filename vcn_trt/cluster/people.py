@@ -16,9 +16,9 @@ from vcn_trt.adapt.serfiq import mad_reject, track_quality, weak_tracks
 from vcn_trt.adapt.stage import Adaptation
 from vcn_trt.backends.base import Backend, Ops
 from vcn_trt.cluster.alike import crop_profiles, track_profiles
-from vcn_trt.cluster.average import link_by_average
 from vcn_trt.cluster.baselines import by_size, cluster_tracks
-from vcn_trt.cluster.limits import calibrated_limits
+from vcn_trt.cluster.calibrated import group_tracks
+from vcn_trt.cluster.limits import calibrate
 from vcn_trt.cluster.merge import MergeRules, merge_tracks
 from vcn_trt.config import ClusterConfig, QualityConfig
 from vcn_trt.errors import RunError
@@ -121,8 +121,7 @@ def adapted_people(
     labels, limits = np.full(n, UNKNOWN, np.int32), np.full(n, np.nan, np.float32)
     if not len(some):
         return Clusters(labels, limits, method=f"vcn, {config.metric}"), {}
-    own = _some(rows, rows.counts > 0)
-    own = Ragged(own.values, own.offsets[np.r_[0, some + 1]])  # without the empty groups
+    own = rows.take(some)
     place = np.full(n, -1)
     place[some] = np.arange(len(some))
     apart = place[pairs]
@@ -132,16 +131,16 @@ def adapted_people(
     other = unit if vectors.student is None else Ragged(vectors.student[own.values], own.offsets)
     if config.limits == "calibrated":
         alike = track_profiles(unit, other, adapted.views[:, own.values], head, ops, config)
-        found = calibrated_limits(alike, config.share, config.quantile, config.cap)
+        scale = calibrate(alike, config.quantile, config.cap)
+        found = scale.limits(config.share)
         enforced = apart if config.cannot_link == "enforce" else apart[:0]
-        linked = link_by_average(alike.profiles.p, alike.profiles.l, found, ops, enforced, weak[some])
-        groups, merges = linked.labels, linked.merges
+        groups, merges = group_tracks(alike, scale, enforced, weak[some], ops, config)
     else:
         rules = MergeRules(config.rule, config.later, config.one_crop, config.guard, config.cannot_link)
         merged = merge_tracks(crop_profiles(unit, other, head, ops, config), ops, rules, apart)
         groups, merges, found = merged.labels, merged.merges, merged.thresholds
-    some_good = np.bincount(groups, ~weak[some]) > 0
-    someone = some_good[groups]
+        groups = np.where((np.bincount(groups, ~weak[some]) > 0)[groups], groups, UNKNOWN)
+    someone = groups >= 0
     labels[some[someone]] = by_size(groups[someone])
     limits[some] = found
     merges = tuple(replace(m, a=int(some[m.a]), b=int(some[m.b])) for m in merges)
@@ -198,7 +197,7 @@ def load(folder: Path, facts: dict[str, Any]) -> Clusters:
     )
 
 
-CLUSTER = Stage(name="cluster", version=2, files=("tracks.parquet", FILE), compute=cluster, load=load)
+CLUSTER = Stage(name="cluster", version=3, files=("tracks.parquet", FILE), compute=cluster, load=load)
 
 
 def screen_seconds(faces: Faces, own: NDArray[np.integer[Any]], fps: Sequence[float]) -> float:
