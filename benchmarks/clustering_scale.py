@@ -23,8 +23,8 @@ import record
 from numpy.typing import NDArray
 
 from vcn_trt import backends
-from vcn_trt.cluster.average import link_by_average
-from vcn_trt.cluster.limits import Alike, calibrated_limits
+from vcn_trt.cluster.calibrated import group_tracks
+from vcn_trt.cluster.limits import Alike, calibrate
 from vcn_trt.cluster.merge import MergeRules, merge_tracks
 from vcn_trt.cluster.metric import Profiles, row_dots
 from vcn_trt.config import ClusterConfig
@@ -122,16 +122,16 @@ def measure(method: str, n: int) -> dict[str, Any]:
 
 
 def by_default(made: Profiles) -> NDArray[np.int64]:
-    """Calibrated limits and average linkage on the tracks' mean embeddings."""
+    """Calibrated limits, average linkage and what stands out, on the tracks' mean embeddings."""
     assert made.mean_p is not None
     assert made.mean_l is not None
     one_each = Profiles(made.mean_p, made.mean_l, row_dots(made.mean_p, made.mean_l), np.ones(len(made), np.int64))
     zero = one_each.l.mean(1, dtype=np.float64)
     tracks = Alike(one_each, zero, -made.thresholds() - zero, np.zeros(len(made), bool))
     config = ClusterConfig()
-    limits = calibrated_limits(tracks, config.share, config.quantile, config.cap)
-    nobody, strong = np.zeros((0, 2), np.int64), np.zeros(len(made), bool)
-    return link_by_average(one_each.p, one_each.l, limits, backends.open("cpu").ops, nobody, strong).labels
+    scale = calibrate(tracks, config.quantile, config.cap)
+    nobody, good = np.zeros((0, 2), np.int64), np.zeros(len(made), bool)
+    return group_tracks(tracks, scale, nobody, good, backends.open("cpu").ops, config)[0]
 
 
 def _baseline(method: str, middle: NDArray[np.float32]) -> NDArray[Any]:

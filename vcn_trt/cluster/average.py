@@ -21,6 +21,8 @@ from vcn_trt.backends.base import TIE, Ops
 from vcn_trt.cluster.link import by_first_track, forest, join_in_order, weighted
 from vcn_trt.types import Merge
 
+Floats = NDArray[np.float32]
+
 GROUP = 2048
 """Clusters that are linked in one square array, of 16 MiB."""
 
@@ -55,8 +57,10 @@ def link_by_average(
         before = len(merges)
         by_cluster = np.split(np.argsort(now.of, kind="stable"), np.cumsum(np.bincount(now.of))[:-1])
         for group in _groups(now, ops, tile):
-            closest = _Closest(p, l, [by_cluster[c] for c in group])
-            for a, b, similarity, limit in _link(now, group, closest.sizes, now.of[pairs]):
+            between = _similarities(now.p[group], now.l[group])
+            parts = [by_cluster[c] for c in group]
+            closest = _Closest(p, l, parts, between)
+            for a, b, similarity, limit in _link(now, group, between, [len(part) for part in parts], now.of[pairs]):
                 first, second = closest.join(a, b)
                 merges.append(Merge(len(merges), first, second, similarity, limit))
                 joined[group[b]] = group[a]
@@ -113,14 +117,22 @@ def _groups(now: _Clusters, ops: Ops, tile: int) -> list[NDArray[np.int64]]:
     return [np.sort(np.array(m)) for _, m in sorted((min(m), m) for m in members.values())]
 
 
+def _similarities(p: Floats, l: Floats) -> NDArray[np.float64]:  # noqa: E741
+    one_way = p.astype(np.float64) @ l.astype(np.float64).T
+    return np.asarray(-(one_way + one_way.T) / 2)
+
+
 def _link(
-    now: _Clusters, group: NDArray[np.int64], sizes: NDArray[np.float64], apart: NDArray[np.int64]
+    now: _Clusters,
+    group: NDArray[np.int64],
+    similarity: NDArray[np.float64],
+    sizes: list[int],
+    apart: NDArray[np.int64],
 ) -> Iterator[tuple[int, int, float, float]]:
-    """The merges within a group: places a < b in it, which become a, with their similarity and limit."""
+    """The merges within a group: places a < b in it, which become a, with their similarity and limit. similarity:
+    (m, m) of the group, worked in place; sizes: its clusters' numbers of tracks."""
     m = len(group)
-    p, l = now.p[group].astype(np.float64), now.l[group].astype(np.float64)  # noqa: E741
-    similarity = -(p @ l.T + l @ p.T) / 2
-    limit, weight, weak = now.limits[group].copy(), sizes.copy(), now.weak[group].copy()
+    limit, weight, weak = now.limits[group].copy(), np.array(sizes, np.float64), now.weak[group].copy()
     place = np.full(len(now.p), -1)
     place[group] = np.arange(m)
     banned = np.eye(m, dtype=bool)
@@ -163,38 +175,27 @@ def _link(
 
 
 class _Closest:
-    """The two nearest tracks of any two clusters of a group, while clusters join: of the parts' pairs, the nearer."""
+    """The two nearest tracks of any two clusters of a group, while clusters join: of the two parts that are nearest."""
 
-    def __init__(
-        self,
-        p: NDArray[np.float32],
-        l: NDArray[np.float32],  # noqa: E741
-        tracks: list[NDArray[np.int64]],
-    ) -> None:
-        self.sizes = np.array([float(len(t)) for t in tracks])
-        every = np.concatenate(tracks)
-        starts = np.concatenate([[0], np.cumsum(self.sizes[:-1])]).astype(np.int64)
+    def __init__(self, p: Floats, l: Floats, tracks: list[NDArray[np.int64]], similarity: NDArray[np.float64]) -> None:  # noqa: E741
+        """tracks: of each part, the clusters as they were at first; similarity: (m, m) of the parts."""
+        self._p, self._l, self._tracks = p, l, tracks
+        self._near = similarity.astype(np.float32)
         m = len(tracks)
-        self.near = np.empty((m, m), np.float32)
-        self.one, self.other = np.empty((m, m), np.int64), np.empty((m, m), np.int64)
-        for i, own in enumerate(tracks):
-            rows = p[own] @ l[every].T + l[own] @ p[every].T  # higher is nearer
-            best = rows.argmax(0)
-            top = rows[best, np.arange(len(every))]
-            self.near[i] = np.maximum.reduceat(top, starts)
-            for j in range(m) if len(every) > m else ():
-                span = slice(starts[j], starts[j] + len(tracks[j]))
-                at = int(starts[j] + top[span].argmax())
-                self.one[i, j], self.other[i, j] = own[best[at]], every[at]
-            if len(every) == m:
-                self.one[i], self.other[i] = own[0], every
+        self._one, self._other = (np.ascontiguousarray(x, np.int32) for x in np.indices((m, m)))
 
     def join(self, i: int, j: int) -> tuple[int, int]:
         """The nearest tracks of both, the lower number first; j becomes part of i."""
-        first, second = sorted((int(self.one[i, j]), int(self.other[i, j])))
-        nearer = self.near[j] > self.near[i]
-        for table in (self.near, self.one, self.other):
+        a, b = (self._tracks[part[i, j]] for part in (self._one, self._other))
+        x, y = (0, 0) if len(a) == len(b) == 1 else self._nearest(a, b)
+        nearer = self._near[j] < self._near[i]
+        for table in (self._near, self._one, self._other):
             table[i, nearer] = table[j, nearer]
-        self.near[nearer, i] = self.near[j, nearer]
-        self.one[nearer, i], self.other[nearer, i] = self.other[j, nearer], self.one[j, nearer]
+        self._near[nearer, i] = self._near[j, nearer]
+        self._one[nearer, i], self._other[nearer, i] = self._other[j, nearer], self._one[j, nearer]
+        first, second = sorted((int(a[x]), int(b[y])))
         return first, second
+
+    def _nearest(self, a: NDArray[np.int64], b: NDArray[np.int64]) -> tuple[Any, Any]:
+        common = self._p[a] @ self._l[b].T + self._l[a] @ self._p[b].T
+        return np.unravel_index(common.argmax(), common.shape)  # type: ignore[return-value]
