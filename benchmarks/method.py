@@ -72,7 +72,7 @@ def main() -> None:
             truths = [labels.read(given.footage / f"{name}.gt.json")]
 
             def on_labels(folder: Path, chosen: config.Config, truth: Labels = truths[0]) -> api.Answer:
-                return labelled_run(truth, given.footage / truth.video, folder, chosen)
+                return labelled_run([truth], [given.footage / truth.video], folder, chosen)
 
             results["labelled tracks"][name] = measure(on_labels, truths, given.runs / f"{name}_labelled")
             say(f"{name}, labelled tracks", results["labelled tracks"][name])
@@ -114,7 +114,7 @@ def scores(answer: api.Answer, truths: Sequence[Labels]) -> dict[str, Any]:
     by_video = matching.assign(truths, answer.tracks.videos)
     who = matching.match_tracks(answer.tracks.faces, by_video, answer.tracks.n_tracks, answer.tracks.tracks.video)
     rounds = read_rounds(answer.folder, answer.record, answer.tracks.n_tracks)
-    matched = score_rounds(rounds, who.identity)[-1]
+    matched = vars(score_rounds(rounds, who.identity)[-1]) if rounds else {}
     mixed = max((1 - max(m.people.values()) / sum(m.people.values()) for m in found.mixed_clusters), default=0.0)
     people = found.people
     missing = [p.name for p in people if p.tracks >= 2 and not any(_owns(p.name, c, people) for c in p.clusters)]
@@ -127,7 +127,7 @@ def scores(answer: api.Answer, truths: Sequence[Labels]) -> dict[str, Any]:
         "coverage": round(found.coverage, 4),
         "largest_mix": round(mixed, 4),
         "people_without_cluster": missing,
-        "match": {key: round(float(value), 4) for key, value in vars(matched).items()},
+        "match": {key: round(float(value), 4) for key, value in matched.items()},
     }
 
 

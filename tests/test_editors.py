@@ -60,8 +60,8 @@ def vcn(*words: str) -> str:
 
 def test_every_command_of_the_page_runs(monday: Path) -> None:
     listed = commands()
-    assert len(listed) == 18
-    assert {c[1] for c in listed} == {"find", "export", "overlay"}
+    assert len(listed) == 20
+    assert {c[1] for c in listed} == {"find", "export", "overlay", "why"}
     for program, *words in listed:
         assert program == "vcn"
         assert vcn(*words).strip(), words

@@ -1,4 +1,4 @@
-"""The verbs of editors: find, export, overlay."""
+"""The verbs of editors: find, export, overlay, why."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Force = Annotated[bool, typer.Option("--force", help="Replace files that are the
 
 def add(app: typer.Typer) -> None:
     """The verbs, into the program's."""
-    for verb in (find, export, overlay):
+    for verb in (find, export, overlay, why):
         app.command()(verb)
 
 
@@ -163,6 +163,27 @@ def overlay(
             print(path)
             if problem:
                 ERR.print(f"Note: {path.name} is silent: {problem}", markup=False)
+
+
+def why(
+    folder: Folder,
+    a: Annotated[int, typer.Argument(metavar="TRACK", help="A track's number, as report.html shows it.")],
+    b: Annotated[int, typer.Argument(metavar="TRACK", help="Another's.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print the answer as JSON, for machines.")] = False,
+) -> None:
+    """Why two tracks are one person or two: the merges between them, each with its similarity and its threshold.
+
+    Similarities are losses: lower is nearer.
+    """
+    from vcn_trt import api
+    from vcn_trt import why as reasons
+
+    answer = api.open_run(folder)
+    found = reasons.explain(answer, a, b)
+    if as_json:
+        OUT.print_json(json.dumps(found.to_json()))
+    else:
+        print("\n".join(reasons.sentences(found, answer.people)))
 
 
 def _open(folder: Path, media_folder: Path | None) -> tuple[Answer, dict[int, str | None], list[Media]]:
