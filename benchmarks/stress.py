@@ -5,13 +5,14 @@ measured.
     python benchmarks/stress.py --footage data --out benchmarks/results/stress.json
 
 "ours" is the default, "base" the same clustering on the base as it comes, "trained" three rounds of teacher and
-student; HAC, HDBSCAN and FINCH stand on the base's vectors. Films that are made for it stay in --scratch, where
-they are found again.
+student; HAC, HDBSCAN and FINCH stand on the base's vectors. Films that are made for it stay in --scratch, and
+cases that are in --out already are not measured again.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import shutil
 import tempfile
 from collections import Counter
@@ -112,9 +113,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         scratch = given.scratch or Path(temporary)
         scratch.mkdir(parents=True, exist_ok=True)
-        rows: dict[str, Any] = {}
+        rows: dict[str, Any] = json.loads(given.out.read_text())["cases"] if given.out.exists() else {}
         for case in cases(given.footage, scratch):
-            if given.only not in case.name:
+            if given.only not in case.name or case.name in rows:
                 continue
             rows[case.name] = measure(case, given.settings, given.seeds, given.sets)
             told = [f"{s} {w:.3f} @ {p:.2f}" for s, r in rows[case.name]["settings"].items() for w, p in [_worst(r)]]

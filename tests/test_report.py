@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
+from dataclasses import replace
 from fractions import Fraction
 from html.parser import HTMLParser
 from pathlib import Path
@@ -135,3 +136,13 @@ def test_unknown_tracks_are_shown_under_their_reasons(tmp_path: Path) -> None:
         ("1", "the network is unsure of it"),
         ("1", "no face to compare"),
     }
+
+
+def test_an_unknown_track_without_a_crop_is_counted_and_has_no_picture(tmp_path: Path) -> None:
+    tracks = tracks_of(["ok", "crops", "crops"])
+    without = replace(tracks, crops=tracks.crops[np.array([0, 2])], images=tracks.images[[0, 2]])
+    _, seen = render(tmp_path, without, 1, UNKNOWN, UNKNOWN)
+    assert "2 tracks: too small or too blurred" in seen.text
+    titles = [a["title"] for tag, a in seen.tags if tag == "img" and "title" in a]
+    assert titles[-1] == "0:00:02, track 2, frame 20"
+    assert not any("track 1," in (title or "") for title in titles)

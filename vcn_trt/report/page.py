@@ -110,10 +110,12 @@ def _bars(tracks: TrackSet, own: NDArray[np.integer[Any]], frames: int) -> list[
 
 
 def _pictures(tracks: TrackSet, own: Iterable[int]) -> list[Picture]:
-    """The representative crop of each track, the first SHEET of them."""
+    """The representative crop of each track that has one, the first SHEET of them."""
     pictures = []
     for track in list(own)[:SHEET]:
         rows = np.arange(*np.searchsorted(tracks.crops.track, [track, track + 1]))
+        if not len(rows):
+            continue
         frame = int(tracks.tracks.representative_frame[track])
         row = rows[np.abs(tracks.crops.frame[rows] - frame).argmin()]
         _, jpeg = cv2.imencode(".jpg", tracks.images[int(row)][..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 82])
