@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
-from itertools import chain, islice
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import av
 import av.error
-import numpy as np
 
-from vcn_trt.backends.base import DecodeReport, FrameBatch
 from vcn_trt.backends.cpu.container import open_source, raise_if_gone, read_claims
 from vcn_trt.backends.cpu.deinterlace import Deinterlacer
 from vcn_trt.backends.cpu.frame import CpuFrame, Orientation, displayed_size
-from vcn_trt.backends.cpu.packets import Tally, Timeline, ask_the_disk, conclude, read_packets
+from vcn_trt.backends.cpu.packets import Tally, Timeline, another_size, ask_the_disk, conclude, read_packets
+from vcn_trt.backends.one_pass import OnePass
 from vcn_trt.config import DecodeConfig
 from vcn_trt.errors import VideoError
 from vcn_trt.types import Video
@@ -34,7 +33,7 @@ def open_decoder(path: Path, video_id: int, config: DecodeConfig) -> PyAvDecoder
     return PyAvDecoder(path, video_id, config)
 
 
-class PyAvDecoder:
+class PyAvDecoder(OnePass):
     """`Decoder` by PyAV. One pass, in one thread; the frames it gave stay valid after `close`.
 
     libav's messages stay silent (PyAV's default): routed into Python they take the GIL in the codec's threads, which
@@ -42,15 +41,14 @@ class PyAvDecoder:
     """
 
     def __init__(self, path: Path, video_id: int, config: DecodeConfig) -> None:
-        self.report = DecodeReport()
-        self._path, self._config, self._tally = path, config, Tally()
-        self._closed = self._started = False
+        super().__init__(path, config.batch)
+        self._config, self._tally = config, Tally()
         self._container, self._stream = open_source(path, config.threads)
-        self._frames = self._displayed()
+        self._chain = self._displayed()
         try:
             self._claims = read_claims(self._container, self._stream)
             self._timeline = Timeline(self._claims, self._stream.time_base)
-            self._first = next(self._frames, None)
+            self._first = next(self._chain, None)
             if self._first is None:
                 ask_the_disk(self._path)
                 raise VideoError(self._nothing())
@@ -83,39 +81,20 @@ class PyAvDecoder:
         """Whether the stream is of fields, as far as its beginning tells."""
         return self._tally.interlaced or self._stream.codec_context.field_order > _PROGRESSIVE
 
-    def __iter__(self) -> Iterator[FrameBatch]:
-        if self._closed or self._started:
-            raise RuntimeError(f"the one pass over {self._path} is under way or over: open another decoder")
-        self._started = True
-        return self._batches()
+    def _frames(self) -> Iterator[tuple[CpuFrame, float]]:
+        if self._first is not None:
+            yield self._first
+        self._first = None
+        yield from self._chain
+        conclude(self.report, self._tally, self._timeline, self._claims, self._path)
 
-    def close(self) -> None:
-        """Free the decoder and its threads; twice does no harm. To be called in the thread that iterates."""
-        self._closed = True
-        self._frames.close()
+    def _release(self) -> None:
+        self._chain.close()
         self._first = None
         if self._container is not None:
             self._container.close()
         # The codec's threads end with its last reference.
         self._container = self._stream = None
-
-    def _batches(self) -> Iterator[FrameBatch]:
-        try:
-            frames = chain([self._first], self._frames)
-            self._first = None
-            while items := list(islice(frames, self._config.batch)):
-                start = self.report.frames
-                self.report.frames += len(items)
-                yield FrameBatch(
-                    pixels=[item[0] for item in items if item],
-                    frame_indices=np.arange(start, self.report.frames, dtype=np.int64),
-                    seconds=np.array([item[1] for item in items if item], np.float64),
-                )
-                if self._closed:
-                    raise RuntimeError(f"the decoder of {self._path} was closed in the middle of its pass")
-            conclude(self.report, self._tally, self._timeline, self._claims, self._path)
-        finally:
-            self.close()
 
     # The chain below, from the packets up: each generator adds one thing.
 
@@ -129,10 +108,7 @@ class PyAvDecoder:
                 first, size = coded, displayed_size(*coded, self._stream.sample_aspect_ratio, orientation)
             elif coded != first and not changed:
                 changed = True
-                self.report.warnings.append(
-                    f"the picture changes from {first[0]}x{first[1]} to {coded[0]}x{coded[1]} at {seconds:.1f} s; "
-                    "all frames are scaled to the first size"
-                )
+                self.report.warnings.append(another_size(first, coded, seconds))
             yield CpuFrame(frame, orientation, size), seconds
 
     def _progressive(self) -> Iterator[tuple[av.VideoFrame, float, Orientation]]:

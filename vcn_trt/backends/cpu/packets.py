@@ -109,5 +109,13 @@ def conclude(report: DecodeReport, tally: Tally, timeline: Timeline, claims: Cla
     report.lost = refused + missing
 
 
+def another_size(first: tuple[int, int], now: tuple[int, int], seconds: float) -> str:
+    """A sentence of a film whose picture changes from one coded (width, height) to another."""
+    return (
+        f"the picture changes from {first[0]}x{first[1]} to {now[0]}x{now[1]} at {seconds:.1f} s; "
+        "all frames are scaled to the first size"
+    )
+
+
 def _count(n: int, noun: str) -> str:
     return f"{n} {noun}" if n == 1 else f"{n} {noun}s"

@@ -1,5 +1,4 @@
-"""The CUDA column, as far as it goes: the maths run in kernels on the card, frames come from PyAV and are uploaded.
-NVDEC and TensorRT engines are still to come."""
+"""The CUDA column, as far as it goes: NVDEC decodes, kernels on the card do the maths. TensorRT engines are to come."""
 
 from __future__ import annotations
 
@@ -18,17 +17,22 @@ def open_cuda(device: str) -> Backend:
     card = card_of(device)
     if reason := lacking(card, look()):
         raise DeviceError(f"device {device!r} cannot be used: {reason}; or run with --device cpu")
+    from vcn_trt.backends.cuda import capability
+    from vcn_trt.backends.cuda.lane import CupyLane
+    from vcn_trt.backends.cuda.nvdec import Nvdec, open_decoder_by
     from vcn_trt.backends.cuda.ops import CudaOps
-    from vcn_trt.backends.cuda.upload import open_decoder_on
 
+    nvdec = capability.probe(card)  # before this process has a context that a failing driver would take along
     cupy = CupyDevice(card)
+    library = None if nvdec.lacking else capability.load()
     return Backend(
         name=f"cuda:{card}",
         torch_device=f"cuda:{card}",
         ops=CudaOps(cupy),
-        open_decoder=open_decoder_on(cupy),
+        open_decoder=open_decoder_by(Nvdec(library, card, nvdec, lambda: CupyLane(cupy))),
         open_network=_open_network,
-        description=f"cuda:{card}, {cupy.description}: as asked",
+        description=f"cuda:{card}, {cupy.description}, {nvdec.description}: as asked",
+        streams=max(1, nvdec.engines),
     )
 
 

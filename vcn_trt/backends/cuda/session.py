@@ -1,0 +1,99 @@
+"""One NVDEC session: packets in, frames out, on a stream and a thread of its own. A card decodes with as many engines
+as it has sessions, since each uses one."""
+
+from __future__ import annotations
+
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, NamedTuple
+
+from vcn_trt.backends.base import Array
+from vcn_trt.backends.cuda.capability import NAMES
+from vcn_trt.backends.cuda.lane import Lane
+from vcn_trt.backends.cuda.runs import Piece, Unusable
+
+SURFACES = ("NV12", "P016")
+
+
+class Decoded(NamedTuple):
+    """A frame of NVDEC. pts: its packet's. planes: (3 h / 2, w) uint8 or uint16, luma over interleaved chroma."""
+
+    pts: int
+    planes: Array
+
+
+class Session:
+    """Decodes pieces in the order of their submission. library: PyNvVideoCodec.
+
+    Its surfaces are few and taken up again by the next packet, so each frame is copied on the card before that, in the
+    stream in which NVDEC wrote it and will write the next; a piece's frames are handed out when all copies are done.
+    """
+
+    def __init__(self, library: Any, card: int, codec: str, lane: Lane) -> None:
+        self._library, self._card, self._codec, self._lane = library, card, codec, lane
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="nvdec")
+        self._decoder: Any = None
+        self._parameters = b""
+        self._owed: set[int] = set()
+
+    def submit(self, piece: Piece) -> Future[list[Decoded]]:
+        """The frames that a piece owes and those that its run's last one did, as far as they have come, in display
+        order. The future raises Unusable where NVDEC gives up."""
+        return self._thread.submit(self._decode, piece)
+
+    def close(self) -> None:
+        """Wait for what runs, drop what waits, free the decoder."""
+        self._thread.submit(self._drop)
+        self._thread.shutdown(wait=True)
+
+    def _decode(self, piece: Piece) -> list[Decoded]:
+        try:
+            if piece.first:
+                self._owed = set()
+                if self._decoder is None or piece.parameters != self._parameters:
+                    self._open(piece.parameters)
+            self._owed |= piece.owed
+            frames = [frame for packet in piece.packets for frame in self._feed(packet)]
+            if piece.last:
+                frames += self._feed(None)
+                if self._owed:
+                    raise Unusable(f"NVDEC did not give {len(self._owed)} of the frames that the packets hold")
+            self._lane.mark().wait()
+            return frames
+        except Unusable:
+            raise
+        except Exception as error:
+            # The library raises plain RuntimeErrors, and its own; whatever it is, this session is of no more use.
+            raise Unusable(f"NVDEC failed: {str(error).strip() or type(error).__name__}"[:300]) from error
+
+    def _open(self, parameters: bytes) -> None:
+        """A new decoder for each sequence header: one that is reconfigured scales pictures to its first size."""
+        self._drop()
+        self._decoder = self._library.CreateDecoder(
+            gpuid=self._card,
+            codec=getattr(self._library.cudaVideoCodec, NAMES[self._codec]),
+            cudastream=self._lane.ptr,
+            usedevicememory=True,
+        )
+        self._parameters = parameters
+
+    def _feed(self, packet: Any) -> list[Decoded]:
+        """What the decoder gives for one packet; None drains it, after which it takes another run."""
+        data = self._library.PacketData()
+        if packet is not None:
+            data.bsl_data, data.bsl = packet.buffer_ptr, packet.buffer_size
+            # NVDEC's parser takes times that do not rise in display order for decoding times and sorts them: so the
+            # real ones, not numbers of our own.
+            data.pts = packet.pts
+        wanted = []
+        for frame in self._decoder.Decode(data):
+            if frame.getPTS() in self._owed:
+                if frame.format.name not in SURFACES:
+                    raise Unusable(f"NVDEC gives {frame.format.name}, expected one of {', '.join(SURFACES)}")
+                self._owed.remove(frame.getPTS())
+                wanted.append(Decoded(frame.getPTS(), self._lane.take(frame)))
+        return wanted
+
+    def _drop(self) -> None:
+        if self._decoder is not None:
+            self._lane.mark().wait()
+            self._decoder = None
