@@ -94,18 +94,18 @@ def conclude(report: DecodeReport, tally: Tally, timeline: Timeline, claims: Cla
         refused = max(0, tally.packets - tally.discarded - tally.pictures)
     if refused:
         where = "" if tally.refused_at is None else f" (the first near {tally.refused_at:.1f} s)"
-        warn(f"{_count(refused, 'packet')} could not be decoded{where}")
+        warn(f"{count(refused, 'packet')} could not be decoded{where}")
     missing = max(0, claims.promised - tally.packets)
     if missing or tally.broken_off:
         ask_the_disk(path)
     if missing:
-        warn(f"the container promises {_count(claims.promised, 'frame')}, but it breaks off after {end:.1f} s")
+        warn(f"the container promises {count(claims.promised, 'frame')}, but it breaks off after {end:.1f} s")
     if tally.broken_off:
         warn(f"reading stopped after {end:.1f} s: {tally.broken_off}")
     if tally.concealed:
-        warn(f"{_count(tally.concealed, 'frame')} came damaged, patched by the decoder")
+        warn(f"{count(tally.concealed, 'frame')} came damaged, patched by the decoder")
     if timeline.rebuilt:
-        warn(f"{_count(timeline.rebuilt, 'frame')} had no rising presentation time: rebuilt from {claims.fps} fps")
+        warn(f"{count(timeline.rebuilt, 'frame')} had no rising presentation time: rebuilt from {claims.fps} fps")
     report.lost = refused + missing
 
 
@@ -117,5 +117,6 @@ def another_size(first: tuple[int, int], now: tuple[int, int], seconds: float) -
     )
 
 
-def _count(n: int, noun: str) -> str:
+def count(n: int, noun: str) -> str:
+    """ "1 packet", "2 packets"."""
     return f"{n} {noun}" if n == 1 else f"{n} {noun}s"

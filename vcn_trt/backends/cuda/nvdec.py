@@ -20,11 +20,12 @@ from vcn_trt.backends.base import Array, Decoder
 from vcn_trt.backends.cpu.container import open_source, read_claims
 from vcn_trt.backends.cpu.decode import PyAvDecoder
 from vcn_trt.backends.cpu.frame import CpuFrame, Orientation
-from vcn_trt.backends.cpu.packets import Tally, Timeline, another_size, conclude, read_packets
+from vcn_trt.backends.cpu.packets import Tally, Timeline, another_size, conclude, count, read_packets
 from vcn_trt.backends.cuda.capability import NAMES, Capability
 from vcn_trt.backends.cuda.frame import CudaFrame, bits_of, chroma_siting
 from vcn_trt.backends.cuda.lane import Lane
-from vcn_trt.backends.cuda.runs import LENGTH, Piece, Unusable, annex_b, cut
+from vcn_trt.backends.cuda.repair import repair
+from vcn_trt.backends.cuda.runs import LENGTH, Damaged, Piece, Unusable, as_nvdec_reads, cut
 from vcn_trt.backends.cuda.session import Decoded, Session
 from vcn_trt.backends.cuda.upload import Uploader, UploadingDecoder
 from vcn_trt.backends.one_pass import OnePass
@@ -126,8 +127,9 @@ class NvdecDecoder(OnePass):
     """`Decoder` by NVDEC. At most LOOK_AHEAD / `config.streams` bytes of decoded frames lie ahead of the one that is
     handed out, and no less than one piece, whatever it takes.
 
-    Where NVDEC fails, or does not give each packet's frame, PyAV reads the film again from its beginning and goes on
-    behind the last frame that was handed out: as the CPU column has it, and at its speed.
+    A run of which NVDEC does not give each packet's frame is decoded by PyAV. Where NVDEC fails altogether, or the run
+    is too long to be in memory, PyAV reads the film again from its beginning and goes on behind the last frame that
+    was handed out: as the CPU column has it, and at its speed.
     """
 
     def __init__(self, path: Path, video: Video, config: DecodeConfig, look: Look, nvdec: Nvdec) -> None:
@@ -143,11 +145,14 @@ class NvdecDecoder(OnePass):
             Session(nvdec.library, nvdec.card, video.codec, nvdec.open_lane())
             for _ in range(max(1, nvdec.capability.engines // streams))
         ]
+        self._repaired = 0
         self._chain = self._on_card()
 
     def _frames(self) -> Iterator[tuple[CudaFrame, float]]:
         try:
             yield from self._chain
+            if self._repaired:
+                self.report.notes.append(f"{count(self._repaired, 'run')} that NVDEC did not decode whole went by PyAV")
             conclude(self.report, self._tally, self._timeline, self._claims, self._path)
         except Unusable as reason:
             self._release()
@@ -165,43 +170,55 @@ class NvdecDecoder(OnePass):
     def _on_card(self) -> Generator[tuple[CudaFrame, float], None, None]:
         """Frames and their seconds. Raises Unusable behind the last one that is sure."""
         changed = False
-        for pts, planes in self._decoded():
+        for pts, frame in self._decoded():
             self._tally.pictures += 1
             seconds = self._timeline.next(pts)
-            frame = self._look.frame(planes)
             coded = (frame.luma.shape[1], frame.luma.shape[0])
             if coded != self._look.coded and not changed:
                 changed = True
                 self.report.warnings.append(another_size(self._look.coded, coded, seconds))
             yield frame, seconds
 
-    def _decoded(self) -> Iterator[Decoded]:
+    def _decoded(self) -> Iterator[tuple[int | None, CudaFrame]]:
         """Several pieces at once, their frames in order."""
-        flight: deque[tuple[int, Future[list[Decoded]]]] = deque()
-        held = 0
+        flight: deque[tuple[Piece, Future[list[Decoded]]]] = deque()
+        room = self._budget
         try:
             for piece in self._pieces():
                 size = len(piece.owed) * self._look.nbytes
-                while flight and (len(flight) > len(self._sessions) or held + size > self._budget):
-                    done, future = flight.popleft()
-                    yield from future.result()
-                    held -= done
-                session = self._sessions[piece.run % len(self._sessions)]
-                flight.append((size, session.submit(piece)))
-                held += size
+                while flight and (len(flight) > len(self._sessions) or size > room):
+                    room += len(flight[0][0].owed) * self._look.nbytes
+                    yield from self._of_piece(*flight.popleft())
+                flight.append((piece, self._sessions[piece.run % len(self._sessions)].submit(piece)))
+                room -= size
             while flight:
-                yield from flight.popleft()[1].result()
+                yield from self._of_piece(*flight.popleft())
         finally:
             for _, future in flight:
                 future.cancel()
+
+    def _of_piece(self, piece: Piece, future: Future[list[Decoded]]) -> Iterator[tuple[int | None, CudaFrame]]:
+        try:
+            frames = future.result()
+        except Damaged:
+            if not (piece.first and piece.last):
+                raise
+            repaired = repair(piece, self._stream, self._tally, self._timeline)
+            self._repaired += 1
+            pictures = [CpuFrame(frame, self._look.orientation, self._look.shown) for frame in repaired]
+            on_card = Uploader(self._nvdec.open_lane())(pictures)
+            yield from zip((frame.pts for frame in repaired), on_card, strict=True)
+        else:
+            yield from ((pts, self._look.frame(planes)) for pts, planes in frames)
 
     def _pieces(self) -> Iterator[Piece]:
         """Runs so short that all sessions find one within the budget, where the film's seams allow it."""
         fit = self._budget // self._look.nbytes
         length = max(1, min(LENGTH, fit // (len(self._sessions) + 1)))
+        most = max(1, min(4 * LENGTH, fit // 2))
         packets = read_packets(self._path, self._container, self._stream, self._tally)
         codec = self.video.codec
-        for piece in cut(annex_b(packets, codec, self._stream), codec, length, most=max(1, min(4 * LENGTH, fit // 2))):
+        for piece in cut(as_nvdec_reads(packets, codec, self._stream), codec, length, most):
             if not piece.matchable:
                 raise Unusable("its packets have no presentation times, or two the same")
             if piece.run == 0 and piece.first and not piece.last and len(self._sessions) > 1:

@@ -29,28 +29,44 @@ class Unusable(Exception):
     """Why NVDEC cannot go on with a film, as a sentence's end."""
 
 
+class Damaged(Unusable):
+    """Why NVDEC did not decode one run; the next may be whole."""
+
+
+class Packet(NamedTuple):
+    """data: as the container has it. coded: av.Packet as NVDEC's parser reads it, None where its lengths do not add
+    up. hidden: outside the edit list."""
+
+    pts: int | None
+    hidden: bool
+    data: bytes
+    coded: Any
+
+
 @dataclass
 class Piece:
     """Consecutive packets for the decoder of `run`. A run comes in one piece or, where it has no seam in time, in
     several, one after the other to the same decoder.
 
-    packets: av.Packet, in decoding order, H.264 and HEVC as Annex B. owed: presentation times of the frames that are
+    packets: in decoding order. owed: presentation times of the frames that are
     wanted of them. first, last: of the run; behind the last one the decoder is drained. parameters: the run's sequence
     headers; where they change, the picture may too. matchable: whether each frame can be told by its time."""
 
     run: int
     parameters: bytes
     first: bool
-    packets: list[Any] = field(default_factory=list)
+    packets: list[Packet] = field(default_factory=list)
     owed: set[int] = field(default_factory=set)
     last: bool = False
     matchable: bool = True
 
-    def add(self, packet: Any, owed: bool = True) -> None:
+    def add(self, packet: Packet, owed: bool = True) -> None:
         self.packets.append(packet)
-        if owed:
-            self.matchable &= packet.pts is not None and packet.pts not in self.owed
-            self.owed.add(packet.pts)
+        if owed and not packet.hidden:
+            if packet.pts is None or packet.pts in self.owed:
+                self.matchable = False
+            else:
+                self.owed.add(packet.pts)
 
 
 class Opening(NamedTuple):
@@ -62,22 +78,19 @@ class Opening(NamedTuple):
     parameters: bytes = b""
 
 
-def annex_b(packets: Iterable[Any], codec: str, stream: Any) -> Iterator[Any]:
-    """The packets as NVDEC's parser reads them: H.264 and HEVC with start codes, parameter sets before each key
-    picture. Raises Unusable for a packet whose lengths do not add up."""
-    if codec not in ("h264", "hevc"):
-        yield from packets
-        return
-    form = BitStreamFilterContext(f"{codec}_mp4toannexb", stream)
+def as_nvdec_reads(packets: Iterable[Any], codec: str, stream: Any) -> Iterator[Packet]:
+    """H.264 and HEVC with start codes (Annex B), parameter sets before each key picture; others as they are."""
+    form = BitStreamFilterContext(f"{codec}_mp4toannexb", stream) if codec in ("h264", "hevc") else None
     for packet in packets:
+        pts, hidden, data = packet.pts, packet.is_discard, bytes(packet)
         try:
-            filtered = form.filter(packet)
-        except (av.error.FFmpegError, ValueError) as error:
-            raise Unusable(f"a packet is damaged ({error})") from error
-        yield from filtered
+            (coded,) = form.filter(packet) if form else (packet,)  # which leaves the packet empty
+        except (av.error.FFmpegError, ValueError):
+            coded = None
+        yield Packet(pts, hidden, data, coded)
 
 
-def cut(packets: Iterable[Any], codec: str, length: int = LENGTH, most: int = 4 * LENGTH) -> Iterator[Piece]:
+def cut(packets: Iterable[Packet], codec: str, length: int = LENGTH, most: int = 4 * LENGTH) -> Iterator[Piece]:
     """The pieces of a film, in order. A run ends at the first seam behind `length` packets, or where the parameter
     sets change; a piece holds at most `most` packets, and the leading pictures of one seam. Raises Unusable where the
     first picture does not stand alone: what a decoder makes of that differs from one to the other."""
@@ -85,7 +98,7 @@ def cut(packets: Iterable[Any], codec: str, length: int = LENGTH, most: int = 4 
     packets = iter(packets)
     packet = next(packets, None)
     while packet is not None:
-        opening = read_opening(codec, packet)
+        opening = Opening() if packet.coded is None else read_opening(codec, packet.coded)
         if piece is None or (opening.seam and _ripe(piece, opening, length)):
             leading, following = _leading(packets, packet) if opening.leading else ([], next(packets, None))
             if piece is not None:
@@ -98,7 +111,7 @@ def cut(packets: Iterable[Any], codec: str, length: int = LENGTH, most: int = 4 
                 yield piece
                 piece = Piece(piece.run, piece.parameters, first=False)
             following = next(packets, None)
-        piece.add(packet, owed=opening.shown and not packet.is_discard)
+        piece.add(packet, owed=opening.shown)
         packet = following
     if piece is not None:
         yield _ended(piece)
@@ -109,9 +122,9 @@ def _ripe(piece: Piece, opening: Opening, length: int) -> bool:
     return not piece.first or len(piece.packets) >= length or opening.parameters != piece.parameters
 
 
-def _leading(packets: Iterator[Any], key: Any) -> tuple[list[Any], Any]:
+def _leading(packets: Iterator[Packet], key: Packet) -> tuple[list[Packet], Packet | None]:
     """The packets behind a key picture that are shown before it, and the first that is not (None at the end)."""
-    leading: list[Any] = []
+    leading: list[Packet] = []
     for packet in packets:
         if packet.pts is None or key.pts is None or packet.pts > key.pts:
             return leading, packet
@@ -119,12 +132,12 @@ def _leading(packets: Iterator[Any], key: Any) -> tuple[list[Any], Any]:
     return leading, None
 
 
-def _ended(piece: Piece, key: Any = None, leading: Sequence[Any] = ()) -> Piece:
+def _ended(piece: Piece, key: Packet | None = None, leading: Sequence[Packet] = ()) -> Piece:
     """The last piece of a run, with the leading pictures of the next run's key picture and what they need of it."""
-    if leading:
+    if key is not None and leading:
         piece.add(key, owed=False)
     for packet in leading:
-        piece.add(packet, owed=not packet.is_discard)
+        piece.add(packet)
     piece.last = True
     return piece
 

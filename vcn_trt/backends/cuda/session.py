@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from vcn_trt.backends.base import Array
 from vcn_trt.backends.cuda.capability import NAMES
 from vcn_trt.backends.cuda.lane import Lane
-from vcn_trt.backends.cuda.runs import Piece, Unusable
+from vcn_trt.backends.cuda.runs import Damaged, Piece, Unusable
 
 SURFACES = ("NV12", "P016")
 
@@ -37,7 +37,7 @@ class Session:
 
     def submit(self, piece: Piece) -> Future[list[Decoded]]:
         """The frames that a piece owes and those that its run's last one did, as far as they have come, in display
-        order. The future raises Unusable where NVDEC gives up."""
+        order. The future raises Damaged where some do not come, and Unusable where NVDEC gives up."""
         return self._thread.submit(self._decode, piece)
 
     def close(self) -> None:
@@ -52,11 +52,13 @@ class Session:
                 if self._decoder is None or piece.parameters != self._parameters:
                     self._open(piece.parameters)
             self._owed |= piece.owed
-            frames = [frame for packet in piece.packets for frame in self._feed(packet)]
+            if any(packet.coded is None for packet in piece.packets):
+                raise Damaged("a packet's lengths do not add up")
+            frames = [frame for packet in piece.packets for frame in self._feed(packet.coded)]
             if piece.last:
                 frames += self._feed(None)
                 if self._owed:
-                    raise Unusable(f"NVDEC did not give {len(self._owed)} of the frames that the packets hold")
+                    raise Damaged("NVDEC left out a frame")
             self._lane.mark().wait()
             return frames
         except Unusable:
@@ -86,11 +88,14 @@ class Session:
             data.pts = packet.pts
         wanted = []
         for frame in self._decoder.Decode(data):
-            if frame.getPTS() in self._owed:
+            pts = frame.getPTS()
+            if pts in self._owed:
                 if frame.format.name not in SURFACES:
                     raise Unusable(f"NVDEC gives {frame.format.name}, expected one of {', '.join(SURFACES)}")
-                self._owed.remove(frame.getPTS())
-                wanted.append(Decoded(frame.getPTS(), self._lane.take(frame)))
+                if min(self._owed) < pts:  # no frame may be handed out over a gap: a long run is told of it here alone
+                    raise Damaged("NVDEC left out a frame")
+                self._owed.remove(pts)
+                wanted.append(Decoded(pts, self._lane.take(frame)))
         return wanted
 
     def _drop(self) -> None:
