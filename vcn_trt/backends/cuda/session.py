@@ -62,8 +62,10 @@ class Session:
             self._lane.mark().wait()
             return frames
         except Unusable:
+            self._drop()  # what is left of this run in it is not the next one's
             raise
         except Exception as error:
+            self._decoder = None
             # The library raises plain RuntimeErrors, and its own; whatever it is, this session is of no more use.
             raise Unusable(f"NVDEC failed: {str(error).strip() or type(error).__name__}"[:300]) from error
 
