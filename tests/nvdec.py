@@ -65,7 +65,7 @@ class Frame:
 
 
 class Decoder:
-    def __init__(self, library: Library, codec: str, lane: ShimLane) -> None:
+    def __init__(self, library: Library, codec: str, lane: ShimLane | None) -> None:
         self._library, self._lane = library, lane
         self._codec: Any = av.CodecContext.create(codec, "r")
         self._codec.thread_count = 1
@@ -102,6 +102,7 @@ class Decoder:
         if number == len(self._surfaces):
             self._surfaces.append(np.zeros_like(planes))
         surface = self._surfaces[number]
+        assert self._lane is not None, "without a stream every frame waits for the whole card"
         self._lane.queue(lambda: np.copyto(surface, planes))
         assert frame.pts is not None
         return Frame(frame.pts, Pixels.P016 if wide else Pixels.NV12, surface)
@@ -136,6 +137,5 @@ class Library:
         self, gpuid: int = 0, codec: Any = Codec.H264, cudastream: int = 0, usedevicememory: bool = False
     ) -> Decoder:
         assert usedevicememory, "without it frames lie on the host"
-        assert cudastream, "without it every frame waits for the whole card"
-        self.decoders.append(Decoder(self, CODECS[codec.name], ShimLane.of[cudastream]))
+        self.decoders.append(Decoder(self, CODECS[codec.name], ShimLane.of.get(cudastream)))
         return self.decoders[-1]

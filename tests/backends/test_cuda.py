@@ -180,9 +180,26 @@ def test_cupy_has_the_names_that_are_used() -> None:
     cupy = pytest.importorskip("cupy", reason="no CuPy here", exc_type=ImportError)
     assert callable(cupy.RawModule)
     assert callable(cupy.asnumpy)
-    for name in ("ExternalStream", "Device", "using_allocator", "PythonFunctionAllocator"):
+    for name in (
+        *("ExternalStream", "Device", "using_allocator", "PythonFunctionAllocator"),
+        *("Stream", "Event", "get_current_stream", "alloc_pinned_memory"),
+    ):
         assert callable(getattr(cupy.cuda, name))
-    for name in ("ascontiguousarray", "lexsort", "pad", "stack", "concatenate", "empty", "zeros", "arange", "asarray"):
+    for name in (
+        "ascontiguousarray",
+        "lexsort",
+        "pad",
+        "stack",
+        "concatenate",
+        "empty",
+        "zeros",
+        "arange",
+        "asarray",
+        "from_dlpack",
+    ):
         assert callable(getattr(cupy, name))
+    assert callable(cupy.from_dlpack)
+    for name in ("copy_from_host_async", "copy_from_device_async"):
+        assert callable(getattr(cupy.cuda.MemoryPointer, name))
     taken = cupy.cuda.PythonFunctionAllocator(lambda size, card: 0, lambda address, card: None)
     assert callable(taken.malloc)

@@ -79,7 +79,7 @@ class CupyLane:
 
     def put(self, target: Array, source: NDArray[Any]) -> None:
         with self._cupy.cuda.Device(self._device.card):
-            target.set(source, stream=self._stream)
+            target.data.copy_from_host_async(source.ctypes.data, source.nbytes, self._stream)
 
     def take(self, surface: Any) -> Array:
         with self._cupy.cuda.Device(self._device.card), self._stream:
