@@ -47,14 +47,15 @@ class ShimLane:
     def put(self, target: NDArray[Any], source: NDArray[Any]) -> None:
         self.queue(lambda: np.copyto(target, source))
 
-    def take(self, surface: Any) -> NDArray[Any]:
+    def view(self, surface: Any) -> NDArray[Any]:
         assert surface.__dlpack_device__() == (2, 0), "a surface lies on the card"
         view = np.from_dlpack(_OnHost(surface.__dlpack__(stream=self.ptr)))
         if not view.flags.c_contiguous:
             raise ValueError(f"the surface's rows lie {view.strides} bytes apart, expected {view.shape} without gaps")
-        array = self.empty(view.size, view.dtype).reshape(view.shape)
-        self.queue(lambda: np.copyto(array, view))
-        return array
+        return view
+
+    def copy(self, target: NDArray[Any], source: NDArray[Any]) -> None:
+        self.queue(lambda: np.copyto(target, source))
 
     def mark(self) -> _Mark:
         return _Mark(self, self._queued)

@@ -3,7 +3,10 @@ cut into runs, and whatever goes wrong."""
 
 from __future__ import annotations
 
+import gc
+import os
 import re
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from fractions import Fraction
@@ -15,9 +18,10 @@ import clips
 import numpy as np
 import nvdec
 import pytest
+from columns import open_column
 from lanes import ShimLane
 
-from vcn_trt.backends.base import DecodeReport
+from vcn_trt.backends.base import Decoder, DecodeReport
 from vcn_trt.backends.cpu.decode import open_decoder as open_on_cpu
 from vcn_trt.backends.cuda import nvdec as column
 from vcn_trt.backends.cuda.capability import Capability
@@ -54,12 +58,15 @@ def by_nvdec(
     """Number, seconds and both planes of every frame, and the report."""
     card = Nvdec(library or nvdec.Library(), 0, nvdec.CAPABILITY._replace(engines=engines), ShimLane)
     decoder = open_decoder_by(card)(path, 0, config or DecodeConfig(threads=1))
-    frames = [
-        (int(number), float(seconds), frame.luma.tobytes() + frame.chroma.tobytes())
+    return frames_of(decoder), decoder.report
+
+
+def frames_of(decoder: Decoder, to_numpy: Callable[[Any], Any] = np.asarray) -> list[Frame]:
+    return [
+        (int(number), float(seconds), to_numpy(frame.luma).tobytes() + to_numpy(frame.chroma).tobytes())
         for batch in decoder
         for frame, number, seconds in zip(batch.pixels, batch.frame_indices, batch.seconds, strict=True)
     ]
-    return frames, decoder.report
 
 
 def by_cpu(path: Path) -> tuple[list[Frame], DecodeReport]:
@@ -85,20 +92,31 @@ def same(path: Path, library: nvdec.Library | None = None, **more: Any) -> Decod
     return report
 
 
-@pytest.mark.parametrize(
-    ("name", "facts"),
-    [
-        ("bframes.mp4", {"options": X264}),
-        ("bframes.mkv", {"options": X264}),
-        ("bframes.ts", {"options": X264}),
-        ("plain.mov", {"options": X264 | {"bf": "0"}}),
-        ("closed.mp4", {"codec": "libx265", "options": X265}),
-        ("open.mp4", {"codec": "libx265", "options": OPEN_265}),
-        ("open.mkv", {"codec": "libx265", "options": OPEN_265, "pix_fmt": "yuv420p10le"}),
-        ("open.ts", {"codec": "libx265", "options": OPEN_265}),
-        ("altref.webm", {"codec": "libvpx-vp9", "options": VP9}),
-    ],
-)
+FILMS: list[tuple[str, dict[str, Any]]] = [
+    ("bframes.mp4", {"options": X264}),
+    ("bframes.mkv", {"options": X264}),
+    ("bframes.ts", {"options": X264}),
+    ("plain.mov", {"options": X264 | {"bf": "0"}}),
+    ("closed.mp4", {"codec": "libx265", "options": X265}),
+    ("open.mp4", {"codec": "libx265", "options": OPEN_265}),
+    ("open.mkv", {"codec": "libx265", "options": OPEN_265, "pix_fmt": "yuv420p10le"}),
+    ("open.ts", {"codec": "libx265", "options": OPEN_265}),
+    ("altref.webm", {"codec": "libvpx-vp9", "options": VP9}),
+]
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize(("name", "facts"), FILMS)
+def test_a_card_decodes_to_the_bit_what_ffmpeg_does(tmp_path: Path, name: str, facts: dict[str, Any]) -> None:
+    backend = open_column("cuda:0").backend
+    path = clips.write(tmp_path / name, pictures(43), **facts)
+    decoder = backend.open_decoder(path, 0, DecodeConfig())
+    found = frames_of(decoder, backend.ops.to_numpy)
+    assert decoder.report.notes == []  # else it was not NVDEC
+    assert found == by_cpu(path)[0]
+
+
+@pytest.mark.parametrize(("name", "facts"), FILMS)
 def test_runs_of_several_sessions_give_every_frame_once_and_in_order(
     tmp_path: Path, name: str, facts: dict[str, Any]
 ) -> None:
@@ -320,6 +338,20 @@ def test_a_pass_that_is_given_up_leaves_no_session(tmp_path: Path) -> None:
     assert [t for t in threading.enumerate() if t.name.startswith("nvdec")]
     decoder.close()
     assert not [t for t in threading.enumerate() if t.name.startswith("nvdec")]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="counts the threads of /proc")
+def test_a_pass_that_is_given_up_behind_a_failure_leaves_no_decoder(tmp_path: Path) -> None:
+    path = clips.write(tmp_path / "film.mp4", pictures(60), options=X264)
+    card = Nvdec(nvdec.Library(nth(1, RuntimeError("gone"))), 0, nvdec.CAPABILITY, ShimLane)
+    gc.collect()
+    before = len(os.listdir("/proc/self/task"))
+    decoder = open_decoder_by(card)(path, 0, DecodeConfig(threads=4))
+    batches = iter(decoder)
+    assert len(next(batches)) == 4
+    decoder.close()
+    gc.collect()
+    assert len(os.listdir("/proc/self/task")) == before
 
 
 def test_the_stand_in_takes_its_surfaces_up_again(tmp_path: Path) -> None:

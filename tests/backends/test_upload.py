@@ -55,3 +55,15 @@ def test_frames_of_odd_sizes_lie_apart(tmp_path: Path) -> None:
             assert (frame.luma.shape, frame.chroma.shape) == ((65, 97), (33, 98))
             assert np.array_equal(frame.luma, luma)
             assert np.array_equal(frame.chroma, chroma)
+
+
+def test_a_batch_may_hold_frames_of_both_depths(tmp_path: Path) -> None:
+    films = [
+        clips.write(tmp_path / f"{form}.mkv", [clips.numbered(7)], codec="ffv1", pix_fmt=form, options={"g": "1"})
+        for form in ("yuv420p", "yuv420p10le")
+    ]
+    frames = [next(iter(open_decoder(film, 0, DecodeConfig()))).pixels[0] for film in films]
+    on_card = Uploader(ShimLane())(frames)
+    assert [(f.luma.dtype, f.bits) for f in on_card] == [(np.uint8, 8), (np.uint16, 10)]
+    for frame, coded in zip(on_card, frames, strict=True):
+        assert np.array_equal(frame.luma, host_planes(as_coded_for_the_card(coded))[0])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -23,9 +23,10 @@ class OnePass(ABC):
         self.report = DecodeReport()
         self._path, self._batch = path, batch
         self._closed = self._started = False
+        self._running: Generator[tuple[Any, float], None, None] | None = None
 
     @abstractmethod
-    def _frames(self) -> Iterator[tuple[Any, float]]:
+    def _frames(self) -> Generator[tuple[Any, float], None, None]:
         """Pixels and seconds, in presentation order; called once. At its end the report is whole."""
 
     @abstractmethod
@@ -41,12 +42,14 @@ class OnePass(ABC):
     def close(self) -> None:
         """Free the decoder and its threads; twice does no harm. To be called in the thread that iterates."""
         self._closed = True
+        if self._running is not None:
+            self._running.close()
         self._release()
 
     def _batches(self) -> Iterator[FrameBatch]:
         try:
-            frames = self._frames()
-            while items := list(islice(frames, self._batch)):
+            self._running = self._frames()
+            while items := list(islice(self._running, self._batch)):
                 start = self.report.frames
                 self.report.frames += len(items)
                 yield FrameBatch(

@@ -81,7 +81,7 @@ class PyAvDecoder(OnePass):
         """Whether the stream is of fields, as far as its beginning tells."""
         return self._tally.interlaced or self._stream.codec_context.field_order > _PROGRESSIVE
 
-    def _frames(self) -> Iterator[tuple[CpuFrame, float]]:
+    def _frames(self) -> Generator[tuple[CpuFrame, float], None, None]:
         if self._first is not None:
             yield self._first
         self._first = None

@@ -34,17 +34,21 @@ class Lane(Protocol):
         ...
 
     def empty(self, size: int, dtype: DTypeLike) -> Array:
-        """An array of the main stream's pool that this lane may write. (size,)"""
+        """An array of the main stream's pool that this lane may write. (size,) The lane waits for the main stream: one
+        array for many pictures waits once."""
         ...
 
     def put(self, target: Array, source: NDArray[Any]) -> None:
         """Queue a copy from pinned memory; `source` must stay as it is until a later mark is reached."""
         ...
 
-    def take(self, surface: Any) -> Array:
-        """Queue a copy of an array that another library wrote in this lane, and offers by DLPack: contiguous, of its
-        shape and dtype. What the library queues later may overwrite the original. Raises ValueError where it is not
-        contiguous."""
+    def view(self, surface: Any) -> Array:
+        """An array that another library wrote in this lane and offers by DLPack. What the library queues later may
+        overwrite it. Raises ValueError where it is not contiguous."""
+        ...
+
+    def copy(self, target: Array, source: Array) -> None:
+        """Queue a copy on the card, of as many bytes."""
         ...
 
     def mark(self) -> Mark:
@@ -81,14 +85,16 @@ class CupyLane:
         with self._cupy.cuda.Device(self._device.card):
             target.data.copy_from_host_async(source.ctypes.data, source.nbytes, self._stream)
 
-    def take(self, surface: Any) -> Array:
+    def view(self, surface: Any) -> Array:
         with self._cupy.cuda.Device(self._device.card), self._stream:
             view = self._cupy.from_dlpack(surface)  # asks for it in this stream, in which it was written
         if not view.flags.c_contiguous:
             raise ValueError(f"the surface's rows lie {view.strides} bytes apart, expected {view.shape} without gaps")
-        array = self.empty(view.size, view.dtype)
-        array.data.copy_from_device_async(view.data, view.nbytes, self._stream)
-        return array.reshape(view.shape)
+        return view
+
+    def copy(self, target: Array, source: Array) -> None:
+        with self._cupy.cuda.Device(self._device.card):
+            target.data.copy_from_device_async(source.data, source.nbytes, self._stream)
 
     def mark(self) -> Mark:
         return _Reached(self._event(self._stream))

@@ -124,8 +124,8 @@ class Look(NamedTuple):
 
 
 class NvdecDecoder(OnePass):
-    """`Decoder` by NVDEC. At most LOOK_AHEAD / `config.streams` bytes of decoded frames lie ahead of the one that is
-    handed out, and no less than one piece, whatever it takes.
+    """`Decoder` by NVDEC. At most LOOK_AHEAD / `config.streams` bytes of decoded frames lie ahead of the piece that is
+    handed out, and no less than one piece, whatever it takes; each session takes memory for up to BLOCK frames more.
 
     A run of which NVDEC does not give each packet's frame is decoded by PyAV. Where NVDEC fails altogether, or the run
     is too long to be in memory, PyAV reads the film again from its beginning and goes on behind the last frame that
@@ -148,7 +148,7 @@ class NvdecDecoder(OnePass):
         self._repaired = 0
         self._chain = self._on_card()
 
-    def _frames(self) -> Iterator[tuple[CudaFrame, float]]:
+    def _frames(self) -> Generator[tuple[CudaFrame, float], None, None]:
         try:
             yield from self._chain
             if self._repaired:

@@ -13,6 +13,9 @@ from vcn_trt.backends.cuda.runs import Damaged, Piece, Unusable
 
 SURFACES = ("NV12", "P016")
 
+BLOCK = 32
+"""Frames for which memory is taken at once: each time, the session waits for what the networks have queued by then."""
+
 
 class Decoded(NamedTuple):
     """A frame of NVDEC. pts: its packet's. planes: (3 h / 2, w) uint8 or uint16, luma over interleaved chroma."""
@@ -34,6 +37,7 @@ class Session:
         self._decoder: Any = None
         self._parameters = b""
         self._owed: set[int] = set()
+        self._slots: list[Array] = []
 
     def submit(self, piece: Piece) -> Future[list[Decoded]]:
         """The frames that a piece owes and those that its run's last one did, as far as they have come, in display
@@ -96,9 +100,18 @@ class Session:
                     raise Unusable(f"NVDEC gives {frame.format.name}, expected one of {', '.join(SURFACES)}")
                 if min(self._owed) < pts:  # no frame may be handed out over a gap: a long run is told of it here alone
                     raise Damaged("NVDEC left out a frame")
+                wanted.append(Decoded(pts, self._copied(frame)))
                 self._owed.remove(pts)
-                wanted.append(Decoded(pts, self._lane.take(frame)))
         return wanted
+
+    def _copied(self, frame: Any) -> Array:
+        surface = self._lane.view(frame)
+        if not self._slots or (self._slots[-1].shape, self._slots[-1].dtype) != (surface.shape, surface.dtype):
+            n = min(BLOCK, len(self._owed))
+            self._slots = list(self._lane.empty(n * surface.size, surface.dtype).reshape(n, *surface.shape))
+        slot = self._slots.pop()
+        self._lane.copy(slot, surface)
+        return slot
 
     def _drop(self) -> None:
         if self._decoder is not None:

@@ -9,7 +9,7 @@ import numpy as np
 from av.video.reformatter import ColorRange
 from numpy.typing import NDArray
 
-from vcn_trt.backends.base import Decoder, FrameBatch
+from vcn_trt.backends.base import Array, Decoder, FrameBatch
 from vcn_trt.backends.cpu.frame import CpuFrame
 from vcn_trt.backends.cuda.frame import (
     CudaFrame,
@@ -36,22 +36,24 @@ class Uploader:
     def __call__(self, frames: Sequence[CpuFrame]) -> list[CudaFrame]:
         coded = [as_coded_for_the_card(frame) for frame in frames]
         planes = [host_planes(frame) for frame in coded]
+        if len({luma.dtype for luma, _ in planes}) > 1:  # a film whose depth changes
+            return [on_card for frame in frames for on_card in self([frame])]
         if self._siting is None:
             self._siting = chroma_siting(coded[0])  # one film, one siting
-        buffer = self._staging(sum(_aligned(luma.nbytes + chroma.nbytes) for luma, chroma in planes))
-        on_card, at = [], 0
-        for frame, (luma, chroma) in zip(frames, planes, strict=True):
-            array = self._lane.empty(luma.size + chroma.size, luma.dtype)
-            staged = buffer[at : at + array.nbytes].view(luma.dtype)
-            staged[: luma.size].reshape(luma.shape)[:] = luma
-            staged[luma.size :].reshape(chroma.shape)[:] = chroma
-            self._lane.put(array, staged)
-            at += _aligned(array.nbytes)
+        dtype, sizes = planes[0][0].dtype, [luma.size + chroma.size for luma, chroma in planes]
+        staged, array = self._staging(sum(sizes) * dtype.itemsize).view(dtype), self._lane.empty(sum(sizes), dtype)
+        ends = np.cumsum([0, *sizes])
+        for at, (luma, chroma) in zip(ends, planes, strict=False):
+            _plane(staged, at, luma.shape)[:] = luma
+            _plane(staged, at + luma.size, chroma.shape)[:] = chroma
+        self._lane.put(array, staged)
+        on_card = []
+        for at, frame, (luma, chroma) in zip(ends, frames, planes, strict=False):
             rgb = is_rgb(frame.coded)
             on_card.append(
                 CudaFrame(
-                    array[: luma.size].reshape(luma.shape),
-                    array[luma.size :].reshape(chroma.shape),
+                    _plane(array, at, luma.shape),
+                    _plane(array, at + luma.size, chroma.shape),
                     matrix=5 if rgb else int(frame.coded.colorspace),
                     full_range=rgb or frame.coded.color_range == ColorRange.JPEG,
                     orientation=frame.orientation,
@@ -70,11 +72,11 @@ class Uploader:
         self._read[self._turn].wait()
         if len(self._buffers[self._turn]) < size:
             self._buffers[self._turn] = self._lane.pinned(size)
-        return self._buffers[self._turn]
+        return self._buffers[self._turn][:size]
 
 
-def _aligned(size: int) -> int:
-    return -(-size // 16) * 16
+def _plane(array: Array, at: int, shape: tuple[int, ...]) -> Array:
+    return array[at : at + shape[0] * shape[1]].reshape(shape)
 
 
 class UploadingDecoder:
