@@ -18,7 +18,7 @@ from vcn_trt.backends.cuda.capability import Capability
 from vcn_trt.backends.cuda.device import CupyDevice
 from vcn_trt.backends.cuda.kernels import Device
 from vcn_trt.backends.cuda.lane import CupyLane, Lane
-from vcn_trt.backends.cuda.nvdec import Nvdec, open_decoder_by
+from vcn_trt.backends.cuda.nvdec import open_decoder_by
 from vcn_trt.backends.cuda.ops import CudaOps
 from vcn_trt.backends.cuda.upload import Uploader
 from vcn_trt.errors import DeviceError
@@ -63,11 +63,9 @@ def open_column(name: str) -> Column:
         if reason := shim.missing():
             pytest.skip(reason)
         device = shim.ShimDevice()
-        card = (
-            Nvdec(nvdec.Library(), 0, nvdec.CAPABILITY, ShimLane)
-            if name == NVDEC
-            else Nvdec(None, 0, Capability({}, 0, "there is none"), ShimLane)
-        )
+        card = nvdec.card()
+        if name == SHIM:
+            card = card._replace(library=None, capability=Capability({}, 0, "there is none"))
         backend = Backend(name, "cpu", CudaOps(device), open_decoder_by(card), _no_network)
         return Column(backend, device, ShimLane())
     try:

@@ -5,7 +5,7 @@ own source and bindings have it.
                  session's stream, late
     Decode       takes the bytes at an address, Annex B; gives frames in display order, a packet late at least (the
                  parser sees a picture's end at the next one's beginning); empty data drains it, then it takes more
-    times        of the packet in which a frame began; sorted where they do not rise in display order
+    times        of the packet in which a frame began
     a new size   scaled to the decoder's first, or an error where that is smaller
     damage       concealed in silence, or a frame that never comes
     __dlpack__   refuses stream 0, the default
@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 
 from vcn_trt.backends.cuda.capability import Capability, Limits
 from vcn_trt.backends.cuda.frame import host_planes
+from vcn_trt.backends.cuda.nvdec import LOOK_AHEAD, Nvdec
 
 CODECS = {"H264": "h264", "HEVC": "hevc", "VP9": "vp9", "AV1": "av1"}
 HOPPER = {("h264", 8), ("hevc", 8), ("hevc", 10), ("hevc", 12), ("vp9", 8), ("vp9", 10), ("vp9", 12)}
@@ -98,7 +99,7 @@ class Decoder:
             raise RuntimeError("Reconfigure Not supported when width/height > maxwidth/maxheight")
         wide = max(c.bits for c in frame.format.components) > 8
         native = frame.reformat(*self._size, format="p016le" if wide else "nv12")
-        planes = np.concatenate([p.copy() for p in host_planes(native)])
+        planes = np.roll(np.concatenate([p.copy() for p in host_planes(native)]), self._library.shift)
         if number == len(self._surfaces):
             self._surfaces.append(np.zeros_like(planes))
         surface = self._surfaces[number]
@@ -109,8 +110,8 @@ class Decoder:
 
 
 class Library:
-    """The module. swallowed: times of frames that never come; called: what happens at each Decode before it begins;
-    decoders: all that were created."""
+    """The module. called: what happens at each Decode before it begins. swallowed: times of frames that never come.
+    shift: by which all pictures are off. decoders: all that were created."""
 
     __version__ = "2.2.4"
     cudaVideoCodec = Codec
@@ -120,7 +121,7 @@ class Library:
     def __init__(
         self, called: Callable[[Decoder], None] = lambda decoder: None, swallowed: frozenset[int] = frozenset()
     ) -> None:
-        self.called, self.swallowed = called, swallowed
+        self.called, self.swallowed, self.shift = called, swallowed, 0
         self.decoders: list[Decoder] = []
 
     def GetDecoderCaps(self, gpuid: int, codec: Any, chromaformat: Any, bitdepth: int) -> dict[str, int]:
@@ -139,3 +140,8 @@ class Library:
         assert usedevicememory, "without it frames lie on the host"
         self.decoders.append(Decoder(self, CODECS[codec.name], ShimLane.of.get(cudastream)))
         return self.decoders[-1]
+
+
+def card(library: Library | None = None, engines: int = 3, look_ahead: int = LOOK_AHEAD) -> Nvdec:
+    """A small Hopper, for the column's `open_decoder_by`."""
+    return Nvdec(library or Library(), 0, CAPABILITY._replace(engines=engines), ShimLane, np.asarray, look_ahead)

@@ -26,7 +26,7 @@ from vcn_trt.backends.cpu.decode import open_decoder as open_on_cpu
 from vcn_trt.backends.cuda import nvdec as column
 from vcn_trt.backends.cuda.capability import Capability
 from vcn_trt.backends.cuda.frame import as_coded_for_the_card, host_planes
-from vcn_trt.backends.cuda.nvdec import Nvdec, open_decoder_by
+from vcn_trt.backends.cuda.nvdec import open_decoder_by
 from vcn_trt.backends.cuda.runs import as_nvdec_reads
 from vcn_trt.config import DecodeConfig
 
@@ -56,8 +56,7 @@ def by_nvdec(
     path: Path, library: nvdec.Library | None = None, config: DecodeConfig | None = None, engines: int = 3
 ) -> tuple[list[Frame], DecodeReport]:
     """Number, seconds and both planes of every frame, and the report."""
-    card = Nvdec(library or nvdec.Library(), 0, nvdec.CAPABILITY._replace(engines=engines), ShimLane)
-    decoder = open_decoder_by(card)(path, 0, config or DecodeConfig(threads=1))
+    decoder = open_decoder_by(nvdec.card(library, engines))(path, 0, config or DecodeConfig(threads=1))
     return frames_of(decoder), decoder.report
 
 
@@ -167,17 +166,16 @@ def test_a_session_for_each_engine_divided_among_the_videos_read_at_once(tmp_pat
         assert len(library.decoders) == decoders
 
 
-def test_frames_ahead_are_bounded_in_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_frames_ahead_are_bounded_in_bytes(tmp_path: Path) -> None:
     path = clips.write(tmp_path / "film.mp4", pictures(96), options=X264)
     handed = most = packets = 0
     frame = 160 * 144 * 3 // 2
-    monkeypatch.setattr(column, "LOOK_AHEAD", 24 * frame)
 
     def count(decoder: Any) -> None:
         nonlocal packets
         packets += 1
 
-    card = Nvdec(nvdec.Library(count), 0, nvdec.CAPABILITY, ShimLane)
+    card = nvdec.card(nvdec.Library(count), look_ahead=24 * frame)
     for batch in open_decoder_by(card)(path, 0, DecodeConfig(batch=1)):
         handed += len(batch)
         most = max(most, packets - handed)
@@ -241,6 +239,16 @@ def test_a_picture_that_is_no_nv12_is_not_shown(tmp_path: Path, monkeypatch: pyt
     path = clips.write(tmp_path / "film.mp4", pictures(12), options=X264)
     monkeypatch.setattr("vcn_trt.backends.cuda.session.SURFACES", ("P016",))
     assert same(path).notes == ["decoded by PyAV and uploaded: NVDEC gives NV12, expected one of P016"]
+
+
+def test_pictures_that_are_off_are_seen_at_the_first(tmp_path: Path) -> None:
+    """So it would be with a crop at the left, which PyNvVideoCodec's source does not heed."""
+    path = clips.write(tmp_path / "film.mp4", pictures(12), options=X264)
+    library = nvdec.Library()
+    library.shift = 2
+    assert same(path, library).notes == [
+        "decoded by PyAV and uploaded: its first frame by NVDEC is another than by FFmpeg"
+    ]
 
 
 def test_another_picture_size_is_decoded_by_another_session_and_said(tmp_path: Path) -> None:
@@ -322,8 +330,8 @@ def test_what_nvdec_does_not_decode_goes_by_pyav_and_is_said_once(
 
 def test_a_card_without_the_library_says_what_is_missing(tmp_path: Path) -> None:
     path = clips.write(tmp_path / "film.mp4", pictures(3), options=X264)
-    card = Nvdec(None, 0, Capability({}, 0, "PyNvVideoCodec is missing; run `pip ...`"), ShimLane)
-    decoder = open_decoder_by(card)(path, 0, DecodeConfig())
+    missing = Capability({}, 0, "PyNvVideoCodec is missing; run `pip ...`")
+    decoder = open_decoder_by(nvdec.card()._replace(library=None, capability=missing))(path, 0, DecodeConfig())
     decoder.close()
     assert decoder.report.notes == [
         "decoded by PyAV and uploaded: NVDEC cannot be used: PyNvVideoCodec is missing; run `pip ...`"
@@ -332,7 +340,7 @@ def test_a_card_without_the_library_says_what_is_missing(tmp_path: Path) -> None
 
 def test_a_pass_that_is_given_up_leaves_no_session(tmp_path: Path) -> None:
     path = clips.write(tmp_path / "film.mp4", pictures(60), options=X264)
-    decoder = open_decoder_by(Nvdec(nvdec.Library(), 0, nvdec.CAPABILITY, ShimLane))(path, 0, DecodeConfig())
+    decoder = open_decoder_by(nvdec.card())(path, 0, DecodeConfig())
     batches = iter(decoder)
     next(batches)
     assert [t for t in threading.enumerate() if t.name.startswith("nvdec")]
@@ -343,7 +351,7 @@ def test_a_pass_that_is_given_up_leaves_no_session(tmp_path: Path) -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="counts the threads of /proc")
 def test_a_pass_that_is_given_up_behind_a_failure_leaves_no_decoder(tmp_path: Path) -> None:
     path = clips.write(tmp_path / "film.mp4", pictures(60), options=X264)
-    card = Nvdec(nvdec.Library(nth(1, RuntimeError("gone"))), 0, nvdec.CAPABILITY, ShimLane)
+    card = nvdec.card(nvdec.Library(nth(1, RuntimeError("gone"))))
     gc.collect()
     before = len(os.listdir("/proc/self/task"))
     decoder = open_decoder_by(card)(path, 0, DecodeConfig(threads=4))

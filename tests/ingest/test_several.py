@@ -23,7 +23,7 @@ from vcn_trt.ingest import several
 from vcn_trt.ingest.several import Stopped, Together, at_once
 from vcn_trt.sources import find
 
-LONG = 1500
+LONG = 1000
 
 
 def films(frames: int = 60) -> dict[str, Any]:

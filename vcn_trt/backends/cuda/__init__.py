@@ -19,20 +19,22 @@ def open_cuda(device: str) -> Backend:
         raise DeviceError(f"device {device!r} cannot be used: {reason}; or run with --device cpu")
     from vcn_trt.backends.cuda import capability
     from vcn_trt.backends.cuda.lane import CupyLane
-    from vcn_trt.backends.cuda.nvdec import Nvdec, open_decoder_by
+    from vcn_trt.backends.cuda.nvdec import LOOK_AHEAD, Nvdec, open_decoder_by
     from vcn_trt.backends.cuda.ops import CudaOps
 
-    nvdec = capability.probe(card)  # before this process has a context that a failing driver would take along
+    found = capability.probe(card)  # before this process has a context that a failing driver would take along
     cupy = CupyDevice(card)
-    library = None if nvdec.lacking else capability.load()
+    library = None if found.lacking else capability.load()
+    look_ahead = min(LOOK_AHEAD, cupy.memory // 8)
+    nvdec = Nvdec(library, card, found, lambda: CupyLane(cupy), cupy.to_numpy, look_ahead)
     return Backend(
         name=f"cuda:{card}",
         torch_device=f"cuda:{card}",
         ops=CudaOps(cupy),
-        open_decoder=open_decoder_by(Nvdec(library, card, nvdec, lambda: CupyLane(cupy))),
+        open_decoder=open_decoder_by(nvdec),
         open_network=_open_network,
-        description=f"cuda:{card}, {cupy.description}, {nvdec.description}: as asked",
-        streams=max(1, nvdec.engines),
+        description=f"cuda:{card}, {cupy.description}, {found.description}: as asked",
+        streams=max(1, found.engines),
     )
 
 

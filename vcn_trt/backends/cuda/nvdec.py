@@ -14,7 +14,9 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 from av.video.reformatter import ColorRange
+from numpy.typing import NDArray
 
 from vcn_trt.backends.base import Array, Decoder
 from vcn_trt.backends.cpu.container import open_source, read_claims
@@ -22,7 +24,7 @@ from vcn_trt.backends.cpu.decode import PyAvDecoder
 from vcn_trt.backends.cpu.frame import CpuFrame, Orientation
 from vcn_trt.backends.cpu.packets import Tally, Timeline, another_size, conclude, count, read_packets
 from vcn_trt.backends.cuda.capability import NAMES, Capability
-from vcn_trt.backends.cuda.frame import CudaFrame, bits_of, chroma_siting
+from vcn_trt.backends.cuda.frame import CudaFrame, as_coded_for_the_card, bits_of, chroma_siting, host_planes
 from vcn_trt.backends.cuda.lane import Lane
 from vcn_trt.backends.cuda.repair import repair
 from vcn_trt.backends.cuda.runs import LENGTH, Damaged, Piece, Unusable, as_nvdec_reads, cut
@@ -33,8 +35,8 @@ from vcn_trt.config import DecodeConfig
 from vcn_trt.types import Video
 
 LOOK_AHEAD = 4 << 30
-"""Bytes of decoded frames on the card that one production may hold ahead of its stages, shared by its videos: a tenth
-of an H100's memory or less. 96 frames of 1080p take 299 MB, of 10-bit 4K 2.4 GB."""
+"""Bytes of decoded frames that may lie on the card ahead of the stages, shared by the films in flight; an eighth of a
+smaller card. 96 frames of 1080p take 299 MB, of 10-bit 4K 2.4 GB."""
 
 FORMATS = ("yuv420p", "yuvj420p", "yuv420p10le", "yuv420p12le")
 """What the kernels read without losing chroma: 4:2:0, of which NVDEC makes NV12 and P016."""
@@ -42,12 +44,14 @@ FORMATS = ("yuv420p", "yuvj420p", "yuv420p10le", "yuv420p12le")
 
 class Nvdec(NamedTuple):
     """What the decoders of one card share. library: PyNvVideoCodec, None where the capability lacks it. open_lane:
-    makes a stream for copies."""
+    makes a stream for copies. to_numpy: an array of the card on the host. look_ahead: bytes of decoded frames."""
 
     library: Any
     card: int
     capability: Capability
     open_lane: Callable[[], Lane]
+    to_numpy: Callable[[Array], NDArray[Any]]
+    look_ahead: int = LOOK_AHEAD
 
 
 def open_decoder_by(nvdec: Nvdec) -> Callable[[Path, int, DecodeConfig], Decoder]:
@@ -81,7 +85,7 @@ def why_not(film: PyAvDecoder, capability: Capability) -> str:
 
 class Look(NamedTuple):
     """How the first frame is coded and shown, and so all: NVDEC's own tell nothing of it. Fields of `CudaFrame`; coded:
-    (width, height)."""
+    (width, height). first: its planes."""
 
     coded: tuple[int, int]
     shown: tuple[int, int]
@@ -90,10 +94,12 @@ class Look(NamedTuple):
     full_range: bool
     bits: int
     siting: tuple[float, float]
+    first: tuple[NDArray[Any], NDArray[Any]]
 
     @classmethod
     def of(cls, frame: CpuFrame) -> Look:
         coded = frame.coded
+        luma, chroma = host_planes(as_coded_for_the_card(frame))
         return cls(
             (coded.width, coded.height),
             (frame.width, frame.height),
@@ -102,6 +108,7 @@ class Look(NamedTuple):
             coded.color_range == ColorRange.JPEG,
             bits_of(coded),
             chroma_siting(coded),
+            (luma.copy(), chroma.copy()),
         )
 
     @property
@@ -124,12 +131,13 @@ class Look(NamedTuple):
 
 
 class NvdecDecoder(OnePass):
-    """`Decoder` by NVDEC. At most LOOK_AHEAD / `config.streams` bytes of decoded frames lie ahead of the piece that is
-    handed out, and no less than one piece, whatever it takes; each session takes memory for up to BLOCK frames more.
+    """`Decoder` by NVDEC. At most `look_ahead` / `config.streams` bytes of decoded frames lie ahead of the piece that
+    is handed out, and no less than one piece, whatever it takes; each session takes memory for up to BLOCK frames more.
 
     A run of which NVDEC does not give each packet's frame is decoded by PyAV. Where NVDEC fails altogether, or the run
     is too long to be in memory, PyAV reads the film again from its beginning and goes on behind the last frame that
-    was handed out: as the CPU column has it, and at its speed.
+    was handed out: as the CPU column has it, and at its speed. So it is, too, where the first frame is not to the bit
+    FFmpeg's: decoding has one right answer, and a crop, a stride or a race that went wrong shows there.
     """
 
     def __init__(self, path: Path, video: Video, config: DecodeConfig, look: Look, nvdec: Nvdec) -> None:
@@ -140,7 +148,7 @@ class NvdecDecoder(OnePass):
         self._claims, self._tally = read_claims(self._container, self._stream), Tally()
         self._timeline = Timeline(self._claims, self._stream.time_base)
         streams = max(1, config.streams)
-        self._budget = LOOK_AHEAD // streams
+        self._budget = nvdec.look_ahead // streams
         self._sessions = [
             Session(nvdec.library, nvdec.card, video.codec, nvdec.open_lane())
             for _ in range(max(1, nvdec.capability.engines // streams))
@@ -171,6 +179,8 @@ class NvdecDecoder(OnePass):
         """Frames and their seconds. Raises Unusable behind the last one that is sure."""
         changed = False
         for pts, frame in self._decoded():
+            if self._tally.pictures == 0:
+                self._compare(frame)
             self._tally.pictures += 1
             seconds = self._timeline.next(pts)
             coded = (frame.luma.shape[1], frame.luma.shape[0])
@@ -178,6 +188,12 @@ class NvdecDecoder(OnePass):
                 changed = True
                 self.report.warnings.append(another_size(self._look.coded, coded, seconds))
             yield frame, seconds
+
+    def _compare(self, frame: CudaFrame) -> None:
+        """Raise Unusable for a first frame that is not the CPU column's."""
+        for found, expected in zip((frame.luma, frame.chroma), self._look.first, strict=True):
+            if not np.array_equal(self._nvdec.to_numpy(found), expected):
+                raise Unusable("its first frame by NVDEC is another than by FFmpeg")
 
     def _decoded(self) -> Iterator[tuple[int | None, CudaFrame]]:
         """Several pieces at once, their frames in order."""
