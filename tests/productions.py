@@ -32,6 +32,7 @@ class Production:
         self.paths = write_files(folder, self.studio)
         self.failed: list[dict[str, str]] = []
         self.warnings: list[str] = []
+        self.notes: list[str] = []
 
     def ingest(self, config: Config | None = None, sources: Sequence[Source] | None = None) -> TrackSet:
         config, sources = config or Config(), sources if sources is not None else find(self.paths)
@@ -41,6 +42,7 @@ class Production:
             found = run.stage(INGEST, sources, MODEL, self.studio.backend, config.ingest)
             self.failed = run.record["stages"]["ingest"]["failed"]
             self.warnings = run.record["stages"]["ingest"]["warnings"]
+            self.notes = run.record["stages"]["ingest"]["notes"]
             return found
 
     def leaves(self) -> dict[str, bytes]:

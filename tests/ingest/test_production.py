@@ -169,15 +169,17 @@ def test_a_network_that_takes_no_pictures_is_told_before_any_video(
     assert production.studio.decoders == []
 
 
-def test_what_a_decoder_warns_of_is_told_with_the_files_name(tmp_path: Path) -> None:
+def test_what_a_decoder_says_is_told_with_the_files_name(tmp_path: Path) -> None:
     production = Production(tmp_path, {"a.mp4": film(walk(10, 20))})
     opened: Callable[..., object] = production.studio.backend.open_decoder
 
     def with_a_warning(*arguments: object) -> object:
         decoder = opened(*arguments)
         decoder.report.warnings.append("3 frames came damaged")  # type: ignore[attr-defined]
+        decoder.report.notes.append("decoded by PyAV")  # type: ignore[attr-defined]
         return decoder
 
     production.studio.backend = replace(production.studio.backend, open_decoder=with_a_warning)  # type: ignore[arg-type]
     production.ingest()
     assert production.warnings == ["a.mp4: 3 frames came damaged"]
+    assert production.notes == ["a.mp4: decoded by PyAV"]

@@ -48,9 +48,9 @@ class Piece:
     """Consecutive packets for the decoder of `run`. A run comes in one piece or, where it has no seam in time, in
     several, one after the other to the same decoder.
 
-    packets: in decoding order. owed: presentation times of the frames that are
-    wanted of them. first, last: of the run; behind the last one the decoder is drained. parameters: the run's sequence
-    headers; where they change, the picture may too. matchable: whether each frame can be told by its time."""
+    packets: in decoding order. owed: presentation times of the frames that are wanted of them. first, last: of the run;
+    behind the last one the decoder is drained. parameters: the run's sequence headers; where they change, the picture
+    may too. matchable: whether each frame can be told by its time."""
 
     run: int
     parameters: bytes

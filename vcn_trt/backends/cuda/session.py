@@ -4,6 +4,7 @@ as it has sessions, since each uses one."""
 from __future__ import annotations
 
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from vcn_trt.backends.base import Array
@@ -50,27 +51,30 @@ class Session:
         self._thread.shutdown(wait=True)
 
     def _decode(self, piece: Piece) -> list[Decoded]:
+        frames: list[Decoded] = []
         try:
+            if any(packet.coded is None for packet in piece.packets):
+                raise Damaged("a packet's lengths do not add up")
             if piece.first:
                 self._owed = set()
                 if self._decoder is None or piece.parameters != self._parameters:
                     self._open(piece.parameters)
             self._owed |= piece.owed
-            if any(packet.coded is None for packet in piece.packets):
-                raise Damaged("a packet's lengths do not add up")
-            frames = [frame for packet in piece.packets for frame in self._feed(packet.coded)]
+            for packet in piece.packets:
+                self._feed(packet.coded, frames)
             if piece.last:
-                frames += self._feed(None)
+                self._feed(None, frames)
                 if self._owed:
                     raise Damaged("NVDEC left out a frame")
             self._lane.mark().wait()
             return frames
-        except Unusable:
-            self._drop()  # what is left of this run in it is not the next one's
-            raise
         except Exception as error:
-            self._decoder = None
-            # The library raises plain RuntimeErrors, and its own; whatever it is, this session is of no more use.
+            with suppress(Exception):  # a card that is lost fails here again
+                self._lane.mark().wait()  # before the memory that copies are under way to is given back
+            self._decoder = None  # what is left of this run in it is not the next one's
+            if isinstance(error, Unusable):
+                raise
+            # The library raises plain RuntimeErrors, and its own.
             raise Unusable(f"NVDEC failed: {str(error).strip() or type(error).__name__}"[:300]) from error
 
     def _open(self, parameters: bytes) -> None:
@@ -84,25 +88,24 @@ class Session:
         )
         self._parameters = parameters
 
-    def _feed(self, packet: Any) -> list[Decoded]:
-        """What the decoder gives for one packet; None drains it, after which it takes another run."""
+    def _feed(self, packet: Any, frames: list[Decoded]) -> None:
+        """Add what the decoder gives for one packet; None drains it, after which it takes another run."""
         data = self._library.PacketData()
         if packet is not None:
             data.bsl_data, data.bsl = packet.buffer_ptr, packet.buffer_size
             # NVDEC's parser takes times that do not rise in display order for decoding times and sorts them: so the
             # real ones, not numbers of our own.
             data.pts = packet.pts
-        wanted = []
         for frame in self._decoder.Decode(data):
             pts = frame.getPTS()
-            if pts in self._owed:
-                if frame.format.name not in SURFACES:
-                    raise Unusable(f"NVDEC gives {frame.format.name}, expected one of {', '.join(SURFACES)}")
-                if min(self._owed) < pts:  # no frame may be handed out over a gap: a long run is told of it here alone
-                    raise Damaged("NVDEC left out a frame")
-                wanted.append(Decoded(pts, self._copied(frame)))
-                self._owed.remove(pts)
-        return wanted
+            if pts not in self._owed:
+                continue  # outside the edit list, or another run's
+            if frame.format.name not in SURFACES:
+                raise Unusable(f"NVDEC gives {frame.format.name}, expected one of {', '.join(SURFACES)}")
+            if min(self._owed) < pts:  # no frame may be handed out over a gap: a long run is told of it here alone
+                raise Damaged("NVDEC left out a frame")
+            frames.append(Decoded(pts, self._copied(frame)))
+            self._owed.remove(pts)
 
     def _copied(self, frame: Any) -> Array:
         surface = self._lane.view(frame)
