@@ -218,7 +218,7 @@ def test_run_json_says_what_was_done_with_what(done: Path, face_film: Path) -> N
     assert record["frames"] == 52
     assert record["fps"] > 0
     assert {"python", "vcn-trt", "numpy", "onnxruntime"} <= set(record["versions"])
-    assert record["warnings"] == []
+    assert (record["warnings"], record["notes"]) == ([], [])
     assert record["stages"]["cluster"]["method"] == "vcn"
     assert record["started"] <= record["finished"]
 
@@ -244,6 +244,17 @@ def test_the_same_command_again_loads_every_stage_and_leaves_the_same_bytes(
     assert report == str(folder / "report.html")
     assert all(s["loaded"] for s in record_of(folder)["stages"].values())
     assert bytes_of(folder) == bytes_of(done)
+
+
+def test_how_a_film_was_decoded_is_told_and_kept(vcn: Vcn, done: Path, face_film: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(done, tmp_path / "run"))
+    stamp = folder / ".work" / "ingest.json"
+    told = json.loads(stamp.read_text())
+    told["facts"]["notes"] = ["film.mp4: decoded by PyAV and uploaded: NVDEC decodes no prores"]
+    stamp.write_text(json.dumps(told))
+    said = vcn("run", face_film, "--out", folder, *FAST)
+    assert "Note: film.mp4: decoded by PyAV and uploaded: NVDEC decodes no prores" in said.err
+    assert record_of(folder)["notes"] == told["facts"]["notes"]
 
 
 def test_a_run_of_another_config_is_refused_and_left_byte_for_byte(

@@ -107,6 +107,7 @@ def conclude(run: Run) -> None:
     run.record["videos"] = ingested.pop("videos")
     run.record["failed"] = failed
     run.record["warnings"] = [w for facts in stages.values() for w in facts.pop("warnings", [])]
+    run.record["notes"] = ingested.pop("notes", [])
     run.record["frames"] = ingested["frames"]
     run.record["fps"] = None if ingested["resumed"] else round(ingested["frames"] / ingested["seconds"], 2)
     run.finish("partial" if failed else "done")

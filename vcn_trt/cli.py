@@ -348,8 +348,8 @@ def _show_answer(answer: Any, folder: Path, as_json: bool) -> None:
     if as_json:
         OUT.print_json(json.dumps({"folder": str(folder), **answer.record}))
     else:
-        for warning in answer.record["warnings"]:
-            ERR.print(f"Note: {warning}", markup=False)
+        for sentence in (*answer.record["warnings"], *answer.record["notes"]):
+            ERR.print(f"Note: {sentence}", markup=False)
         print(_summary(answer, folder))
     for failure in answer.failed:
         ERR.print(f"Left out: {failure['path']}: {failure['reason']}", markup=False)

@@ -20,11 +20,13 @@ SPEED_ONLY = {"speed only": True}
 
 @dataclass(frozen=True)
 class DecodeConfig:
-    """batch: frames that travel together. threads: decoder threads, 0 lets the codec choose.
+    """batch: frames that travel together. threads: decoder threads, 0 lets the codec choose. streams: videos that are
+    read at once, 0 for one on a CPU and as many as the card has NVDEC engines on a GPU.
     deinterlace: "auto" weaves nothing and filters flagged frames one to one, "off" takes them as coded."""
 
     batch: int = 4
     threads: int = field(default=0, metadata=SPEED_ONLY)
+    streams: int = field(default=0, metadata=SPEED_ONLY)
     deinterlace: Literal["auto", "off"] = "auto"
 
 

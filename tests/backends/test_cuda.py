@@ -15,7 +15,8 @@ import pytest
 
 from vcn_trt import backends
 from vcn_trt.backends import cuda
-from vcn_trt.backends.cuda import device
+from vcn_trt.backends.cuda import capability, device
+from vcn_trt.backends.cuda.capability import Capability
 from vcn_trt.backends.cuda.device import CupyDevice, Found, TorchPool, card_of, lacking
 from vcn_trt.backends.cuda.kernels import launch, source
 from vcn_trt.errors import DeviceError
@@ -165,9 +166,12 @@ def test_memory_comes_from_torch_and_goes_back(card: FakeCard) -> None:
 
 def test_the_column_opens_and_refuses_what_it_cannot_do_yet(card: FakeCard, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cuda, "look", lambda: WHOLE)
+    monkeypatch.setattr(capability, "probe", lambda card: Capability({}, 7, "" if card == 1 else "it is another"))
+    monkeypatch.setattr(capability, "load", lambda: None)
     backend = backends.open("cuda:1")
+    assert backend.streams == 7
     assert (backend.name, backend.torch_device, backend.identity) == ("cuda:1", "cuda:1", "cuda")
-    assert backend.description == "cuda:1, Fake 9000, 8 GiB: as asked"
+    assert backend.description == "cuda:1, Fake 9000, 8 GiB, 7 NVDEC engines: as asked"
     with pytest.raises(DeviceError, match=r"model\.onnx cannot run on the card: the CUDA column has no engines"):
         backend.open_network(Path("model.onnx"))
 
@@ -176,9 +180,26 @@ def test_cupy_has_the_names_that_are_used() -> None:
     cupy = pytest.importorskip("cupy", reason="no CuPy here", exc_type=ImportError)
     assert callable(cupy.RawModule)
     assert callable(cupy.asnumpy)
-    for name in ("ExternalStream", "Device", "using_allocator", "PythonFunctionAllocator"):
+    for name in (
+        *("ExternalStream", "Device", "using_allocator", "PythonFunctionAllocator"),
+        *("Stream", "Event", "get_current_stream", "alloc_pinned_memory"),
+    ):
         assert callable(getattr(cupy.cuda, name))
-    for name in ("ascontiguousarray", "lexsort", "pad", "stack", "concatenate", "empty", "zeros", "arange", "asarray"):
+    for name in (
+        "ascontiguousarray",
+        "lexsort",
+        "pad",
+        "stack",
+        "concatenate",
+        "empty",
+        "zeros",
+        "arange",
+        "asarray",
+        "from_dlpack",
+    ):
         assert callable(getattr(cupy, name))
+    assert callable(cupy.from_dlpack)
+    for name in ("copy_from_host_async", "copy_from_device_async"):
+        assert callable(getattr(cupy.cuda.MemoryPointer, name))
     taken = cupy.cuda.PythonFunctionAllocator(lambda size, card: 0, lambda address, card: None)
     assert callable(taken.malloc)

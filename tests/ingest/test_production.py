@@ -2,57 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from fakes import Face, Film, Studio, film, write_files
+from fakes import Film, Studio, film
+from productions import Crash, Production, walk
 
-from vcn_trt.config import Config, load
+from vcn_trt.config import load
 from vcn_trt.errors import ModelError, VideoError
-from vcn_trt.ingest.production import INGEST
-from vcn_trt.run import Run, hold, silent
-from vcn_trt.sources import Source, find
-from vcn_trt.types import TrackSet
-from vcn_trt.zoo import manifest
-from vcn_trt.zoo.models import Model
-
-MODEL = Model("fake", manifest.load("retinaface_mnet025"), Path("fake.onnx"), "identity of the fake")
-
-
-def walk(n: int, *lefts: float) -> list[list[Face]]:
-    return [[Face(left + 0.5 * i) for left in lefts] for i in range(n)]
+from vcn_trt.sources import find
 
 
 def two_films() -> dict[str, Film]:
     return {"a.mp4": film(walk(30, 20, 150), walk(20, 80)), "b.mp4": film(walk(15, 40), walk(25, 10, 90, 200))}
-
-
-class Production:
-    """A run's ingest over the films of a studio."""
-
-    def __init__(self, folder: Path, films: dict[str, Film]) -> None:
-        self.folder = folder
-        self.studio = Studio(films)
-        folder.mkdir(exist_ok=True)
-        self.paths = write_files(folder, self.studio)
-        self.failed: list[dict[str, str]] = []
-        self.warnings: list[str] = []
-
-    def ingest(self, config: Config | None = None, sources: Sequence[Source] | None = None) -> TrackSet:
-        config, sources = config or Config(), sources if sources is not None else find(self.paths)
-        with hold(self.folder / "run", config, sources, update=True):
-            run = Run(self.folder / "run", config, sources, "fake", silent)
-            run.begin()
-            found = run.stage(INGEST, sources, MODEL, self.studio.backend, config.ingest)
-            self.failed = run.record["stages"]["ingest"]["failed"]
-            self.warnings = run.record["stages"]["ingest"]["warnings"]
-            return found
-
-    def leaves(self) -> dict[str, bytes]:
-        return {name: (self.folder / "run" / name).read_bytes() for name in INGEST.files}
 
 
 def test_tracks_crops_and_faces_of_all_videos_are_numbered_through(tmp_path: Path) -> None:
@@ -112,10 +77,6 @@ def test_what_is_not_the_videos_fault_stops_the_run(tmp_path: Path, error: Excep
     films["a.mp4"] = replace(films["a.mp4"], breaks_at=20, error=error)
     with pytest.raises(Exception, match=r"no space left|damaged|^$"):
         Production(tmp_path, films).ingest()
-
-
-class Crash(BaseException):
-    """What a kill is to the code that runs."""
 
 
 def crashed(folder: Path, crash_at: int = 20) -> Production:
@@ -208,15 +169,17 @@ def test_a_network_that_takes_no_pictures_is_told_before_any_video(
     assert production.studio.decoders == []
 
 
-def test_what_a_decoder_warns_of_is_told_with_the_files_name(tmp_path: Path) -> None:
+def test_what_a_decoder_says_is_told_with_the_files_name(tmp_path: Path) -> None:
     production = Production(tmp_path, {"a.mp4": film(walk(10, 20))})
     opened: Callable[..., object] = production.studio.backend.open_decoder
 
     def with_a_warning(*arguments: object) -> object:
         decoder = opened(*arguments)
         decoder.report.warnings.append("3 frames came damaged")  # type: ignore[attr-defined]
+        decoder.report.notes.append("decoded by PyAV")  # type: ignore[attr-defined]
         return decoder
 
     production.studio.backend = replace(production.studio.backend, open_decoder=with_a_warning)  # type: ignore[arg-type]
     production.ingest()
     assert production.warnings == ["a.mp4: 3 frames came damaged"]
+    assert production.notes == ["a.mp4: decoded by PyAV"]

@@ -9,11 +9,13 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from lanes import ShimLane
 
 from vcn_trt import backends
 from vcn_trt.backends.base import FrameBatch, RawFaces
-from vcn_trt.backends.cuda.frame import chroma_siting, uploaded
+from vcn_trt.backends.cuda.frame import chroma_siting
 from vcn_trt.backends.cuda.ops import CudaOps
+from vcn_trt.backends.cuda.upload import Uploader
 from vcn_trt.boxes import iou
 from vcn_trt.config import DecodeConfig, DetectConfig
 from vcn_trt.ingest import align
@@ -36,7 +38,7 @@ def test_the_detector_finds_the_same_faces_and_cuts_out_the_same_crops(
 ) -> None:
     cpu, model = backends.open("cpu"), open_model("retinaface_mnet025", "detector")
     cuda = replace(cpu, ops=once)  # its networks on the CPU still
-    on_card = replace(frames, pixels=[uploaded(f, once.device) for f in frames.pixels])
+    on_card = replace(frames, pixels=Uploader(ShimLane())(frames.pixels))
     found, expected = (
         FaceDetector(backend.open_network(model.path), model.manifest, backend, DetectConfig(score=0.5))(batch)
         for backend, batch in ((cuda, on_card), (cpu, frames))
@@ -56,7 +58,7 @@ def test_the_detector_finds_the_same_faces_and_cuts_out_the_same_crops(
 
 
 def test_a_resized_film_is_that_of_the_cpu(once: CudaOps, frames: FrameBatch) -> None:
-    on_card = replace(frames, pixels=[uploaded(f, once.device) for f in frames.pixels])
+    on_card = replace(frames, pixels=Uploader(ShimLane())(frames.pixels))
     for size in (160, 640):
         found, expected = (
             ops.letterbox(batch, size, (0.0, 0.0, 0.0), 1.0, True)[0]

@@ -35,11 +35,12 @@ class FrameBatch:
 @dataclass
 class DecodeReport:
     """What became of a stream, filled while it is read. frames: decoded so far. lost: frames or packets that the
-    decoder refused. warnings: sentences for a person."""
+    decoder refused. warnings: sentences for a person, of what is amiss with the film; notes: of how it was decoded."""
 
     frames: int = 0
     lost: int = 0
     warnings: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
 
 class RawFaces(NamedTuple):
@@ -203,7 +204,8 @@ class Ops(Protocol):
 
 @dataclass(frozen=True)
 class Backend:
-    """One column of the three seams, passed along and never global. torch_device: where torch trains beside it."""
+    """One column of the three seams, passed along and never global. torch_device: where torch trains beside it.
+    streams: how many videos it decodes best at once."""
 
     name: str
     torch_device: str
@@ -211,6 +213,7 @@ class Backend:
     open_decoder: Callable[[Path, int, DecodeConfig], Decoder]
     open_network: Callable[[Path], Network]
     description: str = ""
+    streams: int = 1
 
     @property
     def identity(self) -> str:

@@ -24,6 +24,7 @@ def save(part: Ingested, folder: Path) -> None:
         "video": video_to_json(part.video),
         "lost": part.lost,
         "warnings": part.warnings,
+        "notes": part.notes,
         "seconds": part.seconds,
         "resumed": part.resumed,
         "bytes": _sizes(folder),
@@ -32,20 +33,20 @@ def save(part: Ingested, folder: Path) -> None:
     replace_npz(folder / FILE, {"notes": np.array(json.dumps(notes)), **tables})
 
 
-def load(folder: Path, video_id: int) -> Ingested | None:
-    """The part in a folder, as number `video_id` of its production; None where it was not finished, or is damaged."""
+def load(folder: Path) -> Ingested | None:
+    """The part in a folder; None where it was not finished, or is damaged."""
     arrays = read_npz(folder / FILE)
     try:
         if arrays is None or (notes := json.loads(str(arrays["notes"])))["bytes"] != _sizes(folder):
             return None
-        shots = _table("shots", Shots, arrays)
         return Ingested(
-            video=video_from_json({**notes["video"], "id": video_id}),
-            shots=shots.with_columns(video=np.full(len(shots), video_id)),
+            video=video_from_json(notes["video"]),
+            shots=_table("shots", Shots, arrays),
             tracks=_table("tracks", SampledTracks, arrays),
             crops=_table("crops", SampledCrops, arrays),
             lost=notes["lost"],
             warnings=notes["warnings"],
+            notes=notes["notes"],
             seconds=notes["seconds"],
             resumed=notes["resumed"],
         )

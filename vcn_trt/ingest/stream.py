@@ -37,7 +37,8 @@ FALLBACK_FPS = Fraction(25)
 @dataclass(frozen=True, eq=False)
 class Ingested:
     """What one video gave. Rows of `faces.bin` and pictures of `crops.bin` lie in its folder; `tracks` point into
-    them. resumed: whether an earlier try's detections were used, so that its speed tells nothing."""
+    them. notes: of how it was decoded. resumed: whether an earlier try's work was used, so that its speed tells
+    nothing."""
 
     video: Video
     shots: Shots
@@ -45,6 +46,7 @@ class Ingested:
     crops: SampledCrops
     lost: int
     warnings: list[str]
+    notes: list[str]
     seconds: dict[str, float]
     resumed: bool = False
 
@@ -90,6 +92,7 @@ def ingest_video(
         crops=crops,
         lost=decoder.report.lost,
         warnings=list(decoder.report.warnings),
+        notes=list(decoder.report.notes),
         seconds=dict(clock.seconds),
         resumed=log.known > 0,
     )
@@ -109,7 +112,7 @@ def _follow(
     """Run the whole video through; -> the frames that begin a new shot."""
     camera = CameraMotion() if config.track.camera_motion == "affine" else None
     stride = config.detect.stride
-    workers = config.detect.workers or cores()
+    workers = config.detect.workers or max(1, cores() // max(1, config.decode.streams))
 
     def look(batch: FrameBatch) -> tuple[NDArray[np.uint8], dict[int, RawFaces]]:
         with clock("detect"):

@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Generator, Iterator
-from dataclasses import dataclass
-from itertools import chain, islice
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import av
 import av.error
-import numpy as np
 
-from vcn_trt.backends.base import DecodeReport, FrameBatch
 from vcn_trt.backends.cpu.container import open_source, raise_if_gone, read_claims
 from vcn_trt.backends.cpu.deinterlace import Deinterlacer
 from vcn_trt.backends.cpu.frame import CpuFrame, Orientation, displayed_size
+from vcn_trt.backends.cpu.packets import Tally, Timeline, another_size, ask_the_disk, conclude, read_packets
+from vcn_trt.backends.one_pass import OnePass
 from vcn_trt.config import DecodeConfig
 from vcn_trt.errors import VideoError
 from vcn_trt.types import Video
 
-# Codecs in which a packet without a picture is a lost picture; others hide reference frames, or split fields.
-_ONE_PICTURE_A_PACKET = ("h264", "hevc", "av1")
+_PROGRESSIVE = 1  # of FFmpeg's AVFieldOrder; 0 is unknown, the rest are fields
 
 
 def open_decoder(path: Path, video_id: int, config: DecodeConfig) -> PyAvDecoder:
@@ -36,23 +33,7 @@ def open_decoder(path: Path, video_id: int, config: DecodeConfig) -> PyAvDecoder
     return PyAvDecoder(path, video_id, config)
 
 
-@dataclass
-class _Tally:
-    """Counts of one pass. refused: the decoder's errors, the first near `refused_at` seconds."""
-
-    packets: int = 0
-    discarded: int = 0
-    encrypted: int = 0
-    pictures: int = 0
-    refused: int = 0
-    refused_at: float | None = None
-    concealed: int = 0
-    rebuilt: int = 0
-    interlaced: bool = False
-    broken_off: str = ""
-
-
-class PyAvDecoder:
+class PyAvDecoder(OnePass):
     """`Decoder` by PyAV. One pass, in one thread; the frames it gave stay valid after `close`.
 
     libav's messages stay silent (PyAV's default): routed into Python they take the GIL in the codec's threads, which
@@ -60,17 +41,16 @@ class PyAvDecoder:
     """
 
     def __init__(self, path: Path, video_id: int, config: DecodeConfig) -> None:
-        self.report = DecodeReport()
-        self._path, self._config, self._tally = path, config, _Tally()
-        self._seconds: float | None = None
-        self._closed = self._started = False
+        super().__init__(path, config.batch)
+        self._config, self._tally = config, Tally()
         self._container, self._stream = open_source(path, config.threads)
-        self._frames = self._displayed()
+        self._chain = self._displayed()
         try:
             self._claims = read_claims(self._container, self._stream)
-            self._first = next(self._frames, None)
+            self._timeline = Timeline(self._claims, self._stream.time_base)
+            self._first = next(self._chain, None)
             if self._first is None:
-                self._ask_the_disk()
+                ask_the_disk(self._path)
                 raise VideoError(self._nothing())
         except BaseException:
             self.close()
@@ -89,39 +69,32 @@ class PyAvDecoder:
             seconds=self._claims.seconds,
         )
 
-    def __iter__(self) -> Iterator[FrameBatch]:
-        if self._closed or self._started:
-            raise RuntimeError(f"the one pass over {self._path} is under way or over: open another decoder")
-        self._started = True
-        return self._batches()
+    @property
+    def first(self) -> CpuFrame:
+        """The first frame, before the pass begins: what the film looks like."""
+        if self._first is None:
+            raise RuntimeError(f"the pass over {self._path} has begun: its first frame is gone")
+        return self._first[0]
 
-    def close(self) -> None:
-        """Free the decoder and its threads; twice does no harm. To be called in the thread that iterates."""
-        self._closed = True
-        self._frames.close()
+    @property
+    def interlaced(self) -> bool:
+        """Whether the stream is of fields, as far as its beginning tells."""
+        return self._tally.interlaced or self._stream.codec_context.field_order > _PROGRESSIVE
+
+    def _frames(self) -> Generator[tuple[CpuFrame, float], None, None]:
+        if self._first is not None:
+            yield self._first
+        self._first = None
+        yield from self._chain
+        conclude(self.report, self._tally, self._timeline, self._claims, self._path)
+
+    def _release(self) -> None:
+        self._chain.close()
         self._first = None
         if self._container is not None:
             self._container.close()
         # The codec's threads end with its last reference.
         self._container = self._stream = None
-
-    def _batches(self) -> Iterator[FrameBatch]:
-        try:
-            frames = chain([self._first], self._frames)
-            self._first = None
-            while items := list(islice(frames, self._config.batch)):
-                start = self.report.frames
-                self.report.frames += len(items)
-                yield FrameBatch(
-                    pixels=[item[0] for item in items if item],
-                    frame_indices=np.arange(start, self.report.frames, dtype=np.int64),
-                    seconds=np.array([item[1] for item in items if item], np.float64),
-                )
-                if self._closed:
-                    raise RuntimeError(f"the decoder of {self._path} was closed in the middle of its pass")
-            self._conclude()
-        finally:
-            self.close()
 
     # The chain below, from the packets up: each generator adds one thing.
 
@@ -135,10 +108,7 @@ class PyAvDecoder:
                 first, size = coded, displayed_size(*coded, self._stream.sample_aspect_ratio, orientation)
             elif coded != first and not changed:
                 changed = True
-                self.report.warnings.append(
-                    f"the picture changes from {first[0]}x{first[1]} to {coded[0]}x{coded[1]} at {seconds:.1f} s; "
-                    "all frames are scaled to the first size"
-                )
+                self.report.warnings.append(another_size(first, coded, seconds))
             yield CpuFrame(frame, orientation, size), seconds
 
     def _progressive(self) -> Iterator[tuple[av.VideoFrame, float, Orientation]]:
@@ -162,23 +132,15 @@ class PyAvDecoder:
 
     def _timed(self) -> Iterator[tuple[av.VideoFrame, float]]:
         """With seconds that rise strictly."""
-        step, time_base, origin = float(1 / self._claims.fps), self._stream.time_base, self._claims.origin
         for frame in self._pictures():
-            if origin is None:
-                origin = (frame.pts or 0) * time_base
             self._tally.pictures += 1
             self._tally.concealed += frame.is_corrupt
-            stated = None if frame.pts is None else float(frame.pts * time_base - origin)
-            if stated is None or (self._seconds is not None and stated <= self._seconds):
-                self._tally.rebuilt += 1
-                stated = 0.0 if self._seconds is None else self._seconds + step
-            self._seconds = stated
-            yield frame, stated
+            yield frame, self._timeline.next(frame.pts)
 
     def _pictures(self) -> Iterator[av.VideoFrame]:
         """As decoded, the delayed ones at the end of the file included."""
         tally, last_pts = self._tally, None
-        for packet in chain(self._packets(), [None]):
+        for packet in chain(read_packets(self._path, self._container, self._stream, tally), [None]):
             for frame in self._decoded(packet):
                 if packet is None:  # PyAV times a frame by its packet, and the last frames come without.
                     frame.time_base = self._stream.time_base
@@ -187,35 +149,13 @@ class PyAvDecoder:
         if last_pts is not None and tally.packets - tally.discarded - tally.refused > tally.pictures:
             yield from self._tail(last_pts)
 
-    def _packets(self) -> Iterator[Any]:
-        """All that the container yields. After an error it is asked again, as long as that brings new packets."""
-        while True:
-            before = self._tally.packets
-            try:
-                for packet in self._container.demux(self._stream):
-                    # One without data is PyAV's mark of the end, or a frame that the recorder dropped. The decoder
-                    # would take either for the end.
-                    if packet.size:
-                        self._tally.packets += 1
-                        self._tally.discarded += packet.is_discard
-                        self._tally.encrypted += packet.has_sidedata("encryption_info")
-                        yield packet
-                return
-            except IndexError:
-                return  # PyAV's end of a damaged transport stream in which new streams seemed to appear.
-            except av.error.FFmpegError as error:
-                raise_if_gone(self._path, error)
-                if self._tally.packets == before:
-                    self._tally.broken_off = str(error.strerror or error)
-                    return
-
     def _decoded(self, packet: Any) -> list[av.VideoFrame]:
         try:
             return list(self._stream.decode(packet))
         except (av.error.FFmpegError, ValueError):
             self._tally.refused += 1
             if self._tally.refused_at is None:
-                self._tally.refused_at = self._seconds or 0.0
+                self._tally.refused_at = self._timeline.seconds or 0.0
             return []
 
     def _tail(self, last_pts: int) -> Iterator[av.VideoFrame]:
@@ -237,12 +177,6 @@ class PyAvDecoder:
                 raise_if_gone(self._path, error)
                 return  # What it would have brought is counted as lost.
 
-    def _ask_the_disk(self) -> None:
-        """Raise OSError where the file's end cannot be read: a demuxer may take a failed read for the end of file."""
-        with self._path.open("rb") as file:
-            file.seek(-1, os.SEEK_END)
-            file.read(1)
-
     def _nothing(self) -> str:
         tally = self._tally
         if tally.encrypted:
@@ -251,30 +185,3 @@ class PyAvDecoder:
             f"{self._path} holds no picture that can be decoded: {tally.packets} packets of {self._claims.codec} were "
             "read. It is damaged or protected. Copy it again."
         )
-
-    def _conclude(self) -> None:
-        """What the pass lost, in numbers and sentences."""
-        tally, claims, warn = self._tally, self._claims, self.report.warnings.append
-        end = self._seconds or 0.0
-        refused = tally.refused
-        if claims.codec in _ONE_PICTURE_A_PACKET and not tally.interlaced:
-            refused = max(0, tally.packets - tally.discarded - tally.pictures)
-        if refused:
-            where = "" if tally.refused_at is None else f" (the first near {tally.refused_at:.1f} s)"
-            warn(f"{_count(refused, 'packet')} could not be decoded{where}")
-        missing = max(0, claims.promised - tally.packets)
-        if missing or tally.broken_off:
-            self._ask_the_disk()
-        if missing:
-            warn(f"the container promises {_count(claims.promised, 'frame')}, but it breaks off after {end:.1f} s")
-        if tally.broken_off:
-            warn(f"reading stopped after {end:.1f} s: {tally.broken_off}")
-        if tally.concealed:
-            warn(f"{_count(tally.concealed, 'frame')} came damaged, patched by the decoder")
-        if tally.rebuilt:
-            warn(f"{_count(tally.rebuilt, 'frame')} had no rising presentation time: rebuilt from {claims.fps} fps")
-        self.report.lost = refused + missing
-
-
-def _count(n: int, noun: str) -> str:
-    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"

@@ -1,5 +1,4 @@
-"""The CUDA column, as far as it goes: the maths run in kernels on the card, frames come from PyAV and are uploaded.
-NVDEC and TensorRT engines are still to come."""
+"""The CUDA column, as far as it goes: NVDEC decodes, kernels on the card do the maths. TensorRT engines are to come."""
 
 from __future__ import annotations
 
@@ -18,17 +17,24 @@ def open_cuda(device: str) -> Backend:
     card = card_of(device)
     if reason := lacking(card, look()):
         raise DeviceError(f"device {device!r} cannot be used: {reason}; or run with --device cpu")
+    from vcn_trt.backends.cuda import capability
+    from vcn_trt.backends.cuda.lane import CupyLane
+    from vcn_trt.backends.cuda.nvdec import LOOK_AHEAD, Nvdec, open_decoder_by
     from vcn_trt.backends.cuda.ops import CudaOps
-    from vcn_trt.backends.cuda.upload import open_decoder_on
 
+    found = capability.probe(card)  # before this process has a context that a failing driver would take along
     cupy = CupyDevice(card)
+    library = None if found.lacking else capability.load()
+    look_ahead = min(LOOK_AHEAD, cupy.memory // 8)
+    nvdec = Nvdec(library, card, found, lambda: CupyLane(cupy), cupy.to_numpy, look_ahead)
     return Backend(
         name=f"cuda:{card}",
         torch_device=f"cuda:{card}",
         ops=CudaOps(cupy),
-        open_decoder=open_decoder_on(cupy),
+        open_decoder=open_decoder_by(nvdec),
         open_network=_open_network,
-        description=f"cuda:{card}, {cupy.description}: as asked",
+        description=f"cuda:{card}, {cupy.description}, {found.description}: as asked",
+        streams=max(1, found.engines),
     )
 
 

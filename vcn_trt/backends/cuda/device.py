@@ -90,6 +90,7 @@ class CupyDevice:
         self._allocator = TorchPool(torch, self._stream.ptr).allocator(cupy)
         self._kernel = functools.cache(self._compiled)
         properties = torch.cuda.get_device_properties(card)
+        self.memory = int(properties.total_memory)
         self.description = f"{properties.name}, {properties.total_memory / 2**30:.0f} GiB"
 
     def active(self) -> AbstractContextManager[Any]:

@@ -122,36 +122,23 @@ def colour_matrix(matrix: int, full_range: bool) -> NDArray[np.float64]:
     return np.column_stack([factors, -factors @ (0 if full_range else 16, 128, 128)])
 
 
-def uploaded(frame: CpuFrame, device: Device, siting: tuple[float, float] | None = None) -> CudaFrame:
-    """A frame that the CPU decoded, on the card: as NV12, or P016 where it has more than 8 bits. 4:2:2 and 4:4:4 lose
-    chroma on the way, as they would in NVDEC's output; RGB becomes full-range BT.601. siting: where it is known already
-    of another frame of the stream."""
+def as_coded_for_the_card(frame: CpuFrame) -> av.VideoFrame:
+    """A frame that the CPU decoded, as NV12, or P016 where it has more than 8 bits. 4:2:2 and 4:4:4 lose chroma on the
+    way, as they would in NVDEC's output; RGB becomes full-range BT.601."""
     coded = frame.coded
-    bits = max(c.bits for c in coded.format.components)
-    form = "nv12" if bits <= 8 else "p016le"
-    rgb = coded.format.is_rgb or coded.format.name.startswith("pal")
-    # An untouched plane is only moved, so tags of YUV stay; RGB is converted, to the widest codes there are.
-    target = (
-        coded.reformat(format=form, dst_colorspace=5, dst_color_range=ColorRange.JPEG)
-        if rgb
-        else coded
-        if coded.format.name == form
-        else coded.reformat(format=form)
-    )
-    with device.active():
-        luma, chroma = (device.xp.asarray(plane) for plane in _planes(target))
-    full = rgb or coded.color_range == ColorRange.JPEG
-    matrix = 5 if rgb else int(coded.colorspace)
-    return CudaFrame(
-        luma,
-        chroma,
-        matrix,
-        full,
-        frame.orientation,
-        (frame.width, frame.height),
-        bits,
-        siting or chroma_siting(target),
-    )
+    form = "nv12" if bits_of(coded) <= 8 else "p016le"
+    if is_rgb(coded):  # An untouched plane is only moved, so tags of YUV stay; RGB is converted, to the widest codes.
+        return coded.reformat(format=form, dst_colorspace=5, dst_color_range=ColorRange.JPEG)
+    return coded if coded.format.name == form else coded.reformat(format=form)
+
+
+def is_rgb(frame: av.VideoFrame) -> bool:
+    return bool(frame.format.is_rgb or frame.format.name.startswith("pal"))
+
+
+def bits_of(frame: av.VideoFrame) -> int:
+    """Bits that count in a sample."""
+    return int(max(c.bits for c in frame.format.components))
 
 
 def chroma_siting(frame: av.VideoFrame) -> tuple[float, float]:
@@ -175,11 +162,13 @@ def chroma_siting(frame: av.VideoFrame) -> tuple[float, float]:
     return found[0], found[1]
 
 
-def _planes(frame: av.VideoFrame) -> list[NDArray[Any]]:
-    """Copies of both planes, so that they outlive the frame."""
+def host_planes(frame: av.VideoFrame) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Luma (h, w) and chroma (ceil(h / 2), 2 ceil(w / 2)) of an NV12 or P016 frame, as they lie: no copies."""
     dtype = np.dtype(np.uint8 if frame.format.name == "nv12" else "<u2")
-    out = []
-    for plane, down in zip(frame.planes, (1, 2), strict=True):
-        rows = np.frombuffer(plane, dtype).reshape(-1, plane.line_size // dtype.itemsize)
-        out.append(rows[: -(-frame.height // down), : -(-frame.width // down) * down].copy())
-    return out
+    luma, chroma = (
+        np.frombuffer(plane, dtype).reshape(-1, plane.line_size // dtype.itemsize)[
+            : -(-frame.height // down), : -(-frame.width // down) * down
+        ]
+        for plane, down in zip(frame.planes, (1, 2), strict=True)
+    )
+    return luma, chroma
