@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import torch
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_flatten, tree_map_only
+
+from vcn_trt.adapt.augment import _resampling
 
 CUDA = torch.device("cuda", 0)
 _WAITS = {"aten::_local_scalar_dense": "item", "aten::nonzero": "nonzero", "aten::equal": "equal"}
@@ -23,7 +25,7 @@ _WAITS = {"aten::_local_scalar_dense": "item", "aten::nonzero": "nonzero", "aten
 class OnCard(torch.Tensor):
     """`held`: its numbers. C++ takes it for a tensor of the host, so that autograd runs on a build without CUDA."""
 
-    waits: Counter[str] = Counter()
+    waits: ClassVar[Counter[str]] = Counter()
     held: torch.Tensor
 
     @staticmethod
@@ -109,13 +111,19 @@ def _moved(tensor: torch.Tensor, device: Any, dtype: Any, non_blocking: bool, la
 
 @contextmanager
 def a_card(monkeypatch: pytest.MonkeyPatch) -> Iterator[Counter[str]]:
-    """"cuda" can be used inside. -> how often the host waited, by cause."""
+    """ "cuda" can be used inside. -> how often the host waited, by cause."""
     monkeypatch.setattr(torch, "autocast", lambda *args: nullcontext())
+    # Written in C++, the original takes these tensors for the host's.
+    monkeypatch.setattr(
+        "torch.nn.utils.clip_grad._group_tensors_by_device_and_dtype", lambda tensors: {(CUDA, None): (tensors, None)}
+    )
     before = torch.__future__.get_overwrite_module_params_on_conversion()
     torch.__future__.set_overwrite_module_params_on_conversion(True)
     OnCard.waits.clear()
+    _resampling.cache_clear()
     try:
         with _Moves():
             yield OnCard.waits
     finally:
         torch.__future__.set_overwrite_module_params_on_conversion(before)
+        _resampling.cache_clear()

@@ -3,6 +3,7 @@ of a face the base takes it for (section 3.6)."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,12 +33,14 @@ SCRAMBLED = 64
 
 @dataclass(frozen=True)
 class Base:
-    """A face-ID base, ready to run: in torch, to train and to drop out, and as a network of the backend."""
+    """A face-ID base, ready to run: in torch, to train and to drop out, and as a network of the backend. open: makes
+    such a network of these weights or of others."""
 
     manifest: Manifest
     torch: FaceBase
     network: Network
     identity: str
+    open: Callable[[FaceBase], Network]
 
 
 def open_base(name_or_path: str, backend: Backend) -> Base:
@@ -45,7 +48,11 @@ def open_base(name_or_path: str, backend: Backend) -> Base:
     ingest, not after."""
     model = open_model(name_or_path, "base")
     base = load_base(f"{model.manifest.name}={model.path}")
-    return Base(model.manifest, base, backend.open_network(cached_onnx(base)), model.identity)
+
+    def opened(base: FaceBase) -> Network:
+        return backend.open_network(cached_onnx(base))
+
+    return Base(model.manifest, base, opened(base), model.identity, opened)
 
 
 def embed(

@@ -130,7 +130,7 @@ class Steps:
     @torch.no_grad()
     def _follow(self, momentum: float) -> None:
         mine, theirs = list(self.teacher.live().values()), list(self.student.live().values())
-        get_ema_multi_avg_fn(momentum)(mine, theirs, None)  # one kernel for many weights
+        get_ema_multi_avg_fn(momentum)(mine, theirs, None)  # type: ignore[no-untyped-call]  # one kernel for many
 
 
 def _logits(branch: Branch, x: Tensor, hidden: Tensor | None, asked: Tensor | None) -> tuple[Tensor, Tensor]:
