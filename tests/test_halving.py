@@ -1,4 +1,4 @@
-"""Out of memory: what says so, and how the work goes on."""
+"""Out of memory: how the work goes on."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from vcn_trt.errors import DeviceError
-from vcn_trt.halving import halving, out_of_memory
+from vcn_trt.halving import halving
 
 
 class OutOfMemoryError(MemoryError):
@@ -65,19 +65,3 @@ def test_a_failed_try_holds_no_memory_during_the_next() -> None:
         return sum(ref() is not None for ref in held)
 
     assert halving(attempt, 4, 4)[0] == 0
-
-
-@pytest.mark.parametrize(
-    ("error", "is_one"),
-    [
-        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB."), True),
-        (CUPY, True),
-        (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"), True),
-        (RuntimeError("cudaErrorMemoryAllocation: out of memory"), True),
-        (RuntimeError("CUDA error: out of memory\nCUDA kernel errors might be asynchronously reported"), True),
-        (MemoryError("Unable to allocate 8.00 GiB for an array"), False),
-        (RuntimeError("CUDA error: an illegal memory access was encountered"), False),
-    ],
-)
-def test_what_says_that_a_card_is_full(error: Exception, is_one: bool) -> None:
-    assert out_of_memory(error) is is_one

@@ -211,7 +211,7 @@ def in_order(configs: Iterable[Config]) -> list[Config]:
 def find_tracks(sources: Sequence[Source], folder: Path, config: Config, backend: Backend, hook: Hook) -> TrackSet:
     """The ingest stage alone, so that a broken-off adaptation in the run directory stays."""
     with hold(folder, config, sources, update=True):
-        run = Run(folder, config, sources, backend.description, hook)
+        run = Run(folder, config, sources, backend.description, hook, backend.memory)
         tracks = run.stage(INGEST, sources, open_model(config.detect.model, "detector"), backend, config.ingest)
         if failed := run.record["stages"]["ingest"]["failed"]:
             lines = "\n".join(f"  {f['path']}: {f['reason']}" for f in failed)

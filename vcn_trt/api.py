@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from vcn_trt import backends, pipeline, store
+from vcn_trt.card_errors import told
 from vcn_trt.cluster import people
 from vcn_trt.config import Config, load, what_counts
 from vcn_trt.errors import RunError, UsageError, VcnError
@@ -59,9 +60,9 @@ def cluster_sources(
     sources: Sequence[Source], folder: Path, config: Config, *, update: bool = False, hook: Hook = silent
 ) -> Answer:
     """`cluster` on videos that were found already."""
-    backend = backends.open(config.device)
+    backend = backends.open(config.device, config.gpu_memory)
     with hold(folder, config, sources, update=update):
-        run = Run(folder, config, sources, backend.description, hook)
+        run = Run(folder, config, sources, backend.description, hook, backend.memory)
         run.begin()
         try:
             pipeline.cluster_videos(run, sources, backend)
@@ -70,11 +71,14 @@ def cluster_sources(
             run.finish("interrupted")
             raise
         except Exception as error:
+            known = told(error) or error
             # A full disk must not hide the reason it gave.
             try:
-                run.finish("failed", str(error))
+                run.finish("failed", str(known))
             except VcnError as second:
-                raise error from second
+                raise known from second
+            if known is not error:
+                raise known from error
             raise
     return open_run(folder)
 

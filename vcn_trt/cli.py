@@ -58,6 +58,9 @@ def run(
     update: Annotated[
         bool, typer.Option(help="Recompute in an existing run what a changed config or video touches.")
     ] = False,
+    gpu_memory: Annotated[
+        float | None, typer.Option(metavar="GIB", help="How much of a card's memory it may take; all by default.")
+    ] = None,
     dry_run: Annotated[bool, typer.Option(help="Say what would be done, and do nothing.")] = False,
     as_json: Json = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")] = False,
@@ -70,7 +73,8 @@ def run(
     from vcn_trt import api
     from vcn_trt.sources import find
 
-    settings = _config(config, sets, device, method, preset, model)
+    bounded = [] if gpu_memory is None else [f"gpu_memory={gpu_memory}"]
+    settings = _config(config, [*(sets or []), *bounded], device, method, preset, model)
     sources = find(videos)
     folder = out or api.default_folder(sources, settings)
     if dry_run:

@@ -101,7 +101,7 @@ class CropsConfig:
 @dataclass(frozen=True)
 class EmbedConfig:
     """The face-ID base: a manifest's name, or NAME=PATH. batch: crops a call; on a CPU more are no faster, and 32
-    took 1.2 GB where 4 take a tenth."""
+    took 1.2 GB where 4 take a tenth. A card is given 256 at least."""
 
     model: str = "sface"
     batch: int = 4
@@ -244,9 +244,11 @@ class IngestConfig:
 
 @dataclass(frozen=True)
 class Config:
-    """A run's whole configuration: one section a stage. seed: every random number comes from it."""
+    """A run's whole configuration: one section a stage. seed: every random number comes from it. gpu_memory: GiB of a
+    card that it may take, 0 for all there is."""
 
     device: str = "auto"
+    gpu_memory: float = field(default=0.0, metadata=SPEED_ONLY)
     seed: int = 0
     decode: DecodeConfig = field(default_factory=DecodeConfig)
     shots: ShotsConfig = field(default_factory=ShotsConfig)
@@ -321,6 +323,7 @@ def load(path: Path | None = None, overrides: Iterable[str] = ()) -> Config:
 
 LIMITS: Mapping[str, tuple[float, float]] = {
     "seed": (0, 2**63 - 1),
+    "gpu_memory": (0, 1024),
     "decode.batch": (1, 16),
     "decode.threads": (0, 64),
     "shots.threshold": (0, 255),

@@ -3,6 +3,7 @@ of a face the base takes it for (section 3.6)."""
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,11 +12,13 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch.utils.dlpack import from_dlpack
 
 from vcn_trt import store
 from vcn_trt.adapt.serfiq import crop_quality, scrambled
 from vcn_trt.backends.base import Backend, Network
 from vcn_trt.config import EmbedConfig
+from vcn_trt.halving import halving
 from vcn_trt.overlap import cores, map_ahead
 from vcn_trt.run import Desk, Stage
 from vcn_trt.types import BaseVectors, TrackSet
@@ -26,6 +29,9 @@ from vcn_trt.zoo.manifest import Manifest
 from vcn_trt.zoo.models import open_model
 
 FILE = ".work/base.npz"
+
+CARD_BATCH = 256
+"""Crops a call on a card, where few leave most of it idle."""
 
 SCRAMBLED = 64
 """Pictures without a face that are measured: their median quality is then known within 0.005."""
@@ -64,18 +70,27 @@ def embed(
     vectors = np.full((len(tracks.crops), base.manifest.dim), np.nan, np.float32)
     scores = np.full(len(tracks.crops), np.nan, np.float32)
 
-    def look(images: NDArray[np.uint8]) -> tuple[NDArray[Any], NDArray[Any]]:
+    device = torch.device(backend.torch_device)
+    judge = base.torch if device.type == "cpu" else copy.deepcopy(base.torch).to(device)
+    batch = config.batch if device.type == "cpu" else max(config.batch, CARD_BATCH)
+    fits = batch
+
+    def see(images: NDArray[np.uint8]) -> tuple[NDArray[Any], NDArray[Any]]:
         found = base.network({"input": prepare(images, base.manifest)})
         vector = backend.ops.to_numpy(found["embedding"])
         if not passes:
             return vector, np.full(len(vector), np.nan, np.float32)
-        features = torch.as_tensor(backend.ops.to_numpy(found["features"]))
         # The same masks in every run: a crop's quality is its own, whatever the seed.
         generator = torch.Generator().manual_seed(0)
-        return vector, crop_quality(features, base.torch, passes, generator=generator).numpy()
+        return vector, crop_quality(from_dlpack(found["features"]), judge, passes, generator=generator).cpu().numpy()
+
+    def look(images: NDArray[np.uint8]) -> tuple[NDArray[Any], NDArray[Any]]:
+        nonlocal fits
+        seen, fits = halving(lambda parts: [see(images[part]) for part in parts], len(images), fits)
+        return np.concatenate([vector for vector, _ in seen]), np.concatenate([score for _, score in seen])
 
     def batches(rows: NDArray[np.int64]) -> list[NDArray[np.int64]]:
-        return [rows[i : i + config.batch] for i in range(0, len(rows), config.batch)]
+        return [rows[i : i + batch] for i in range(0, len(rows), batch)]
 
     done = 0
     for rows, (vector, score) in map_ahead(lambda rows: look(tracks.images[rows]), batches(kept), cores()):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
+from vcn_trt.card_errors import first_line, out_of_memory
 from vcn_trt.errors import DeviceError
 
 R = TypeVar("R")
@@ -23,24 +24,11 @@ def halving(attempt: Callable[[Sequence[slice]], R], n: int, rows: int) -> tuple
         except Exception as error:
             if not out_of_memory(error):
                 raise
-            reason = str(error)
+            reason = first_line(error)
         # Behind the `except`, not inside: its traceback holds the arrays of the failed try, which must go first.
         if min(rows, n) <= 1:
             raise DeviceError(
-                f"the card has no memory left for a single picture ({_first_line(reason)}): end what else runs on it "
-                "(`nvidia-smi` lists it) or raise --gpu-memory, and run the same command again"
+                f"the card has no memory left for a single picture ({reason}). What was computed is kept: end what "
+                "else runs on it (`nvidia-smi` lists it) or raise --gpu-memory, and run the same command again"
             )
         rows = min(rows, n) // 2
-
-
-def out_of_memory(error: BaseException) -> bool:
-    """Whether it says that a card's memory is used up. Torch, CuPy and cuBLAS each say it in their own way; told by
-    names and words, so that no library is imported for it. A host without memory is another matter."""
-    named = any(kind.__name__ == "OutOfMemoryError" for kind in type(error).__mro__)
-    text = str(error)
-    told = ("CUDA error: out of memory", "cudaErrorMemoryAllocation", "CUDA_ERROR_OUT_OF_MEMORY", "_ALLOC_FAILED")
-    return named or (isinstance(error, RuntimeError) and any(words in text for words in told))
-
-
-def _first_line(text: str) -> str:
-    return text.strip().split("\n")[0]

@@ -203,7 +203,8 @@ class Ops(Protocol):
 
 @dataclass(frozen=True)
 class Backend:
-    """One column of the three seams, passed along and never global. torch_device: where torch trains beside it."""
+    """One column of the three seams, passed along and never global. torch_device: where torch trains beside it.
+    memory: what was taken of a card's since the last call, as facts for the record; none where there is no card."""
 
     name: str
     torch_device: str
@@ -211,6 +212,7 @@ class Backend:
     open_decoder: Callable[[Path, int, DecodeConfig], Decoder]
     open_network: Callable[[Path], Network]
     description: str = ""
+    memory: Callable[[], dict[str, Any]] = dict
 
     @property
     def identity(self) -> str:
