@@ -275,6 +275,28 @@ def model_path(name: Annotated[str, typer.Argument(help="A model's name, NAME=PA
     print(fetch.path(name))
 
 
+@models.command("nvinfer")
+def nvinfer_config(
+    name: Annotated[str, typer.Argument(help="A model's name, NAME=PATH, or a path.")],
+    out: Annotated[Path, typer.Option(help="The configuration file.")],
+    engine: Annotated[Path | None, typer.Option(help="A TensorRT plan of it; nvinfer builds one by default.")] = None,
+    batch: Annotated[int, typer.Option(help="Frames or faces a call.")] = 1,
+    size: Annotated[str, typer.Option(metavar="WxH", help="What a detector sees; multiples of 32.")] = "640x384",
+    unique_id: Annotated[int, typer.Option(help="The element's number in the pipeline.")] = 1,
+    force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
+) -> None:
+    """Write a configuration of DeepStream's Gst-nvinfer for a network."""
+    from vcn_trt.export import nvinfer
+    from vcn_trt.export.files import write_all
+
+    manifest, network = nvinfer.network_of(name)
+    text = nvinfer.config(
+        manifest, network, engine=engine, batch=batch, size=nvinfer.size_of(size), unique_id=unique_id
+    )
+    write_all({out: text}, force)
+    print(out)
+
+
 @app.callback(invoke_without_command=True)
 def root(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
     if version:

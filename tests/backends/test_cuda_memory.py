@@ -1,11 +1,11 @@
-"""The bound on a card's memory and what a stage took of it, on a stand-in with torch.cuda's names; and the primary context
-for a user's own pycuda code."""
+"""The bound on a card's memory and what a stage took of it, on a stand-in with torch.cuda's names; and the primary
+context for a user's own pycuda code."""
 
 from __future__ import annotations
 
 import sys
-from types import SimpleNamespace
-from typing import Any
+from types import ModuleType, SimpleNamespace
+from typing import Any, ClassVar
 
 import pytest
 import torch
@@ -14,6 +14,8 @@ from vcn_trt import backends
 from vcn_trt.backends import cuda
 from vcn_trt.backends.cuda import memory
 from vcn_trt.backends.cuda.device import Found
+from vcn_trt.backends.cuda.pycuda import primary_context
+from vcn_trt.errors import DeviceError
 
 GIB = 1 << 30
 
@@ -79,3 +81,40 @@ def test_the_bound_reaches_the_column(monkeypatch: pytest.MonkeyPatch) -> None:
     backend = backends.open("cuda:1", 4.0)
     assert asked == [(1, 4.0)]
     assert backend.memory() == {"card": 1}
+
+
+# pycuda -------------------------------------------------------------------------------------------------------------
+
+
+class FakeContext:
+    """A primary context with pycuda's methods: `pop`, a static one, takes the current context away."""
+
+    calls: ClassVar[list[str]] = []
+
+    def push(self) -> None:
+        self.calls.append("push")
+
+    @staticmethod
+    def pop() -> None:
+        FakeContext.calls.append("pop")
+
+
+def test_the_primary_context_is_retained_and_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    FakeContext.calls.clear()
+    driver = ModuleType("pycuda.driver")
+    driver.init = lambda: FakeContext.calls.append("init")  # type: ignore[attr-defined]
+    driver.Device = lambda card: SimpleNamespace(retain_primary_context=FakeContext)  # type: ignore[attr-defined]
+    package = ModuleType("pycuda")
+    package.driver = driver  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "pycuda", package)
+    monkeypatch.setitem(sys.modules, "pycuda.driver", driver)
+    with primary_context(1) as context:
+        assert isinstance(context, FakeContext)
+        assert FakeContext.calls == ["init", "push"]
+    assert FakeContext.calls == ["init", "push", "pop"]
+
+
+def test_without_pycuda_the_way_to_it_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pycuda", None)
+    with pytest.raises(DeviceError, match="pip install pycuda"), primary_context():
+        pass
