@@ -101,10 +101,13 @@ class CropsConfig:
 @dataclass(frozen=True)
 class EmbedConfig:
     """The face-ID base: a manifest's name, or NAME=PATH. batch: crops a call; on a CPU more are no faster, and 32
-    took 1.2 GB where 4 take a tenth. A card is given 256 at least."""
+    took 1.2 GB where 4 take a tenth. A card is given 256 at least.
+    engine: what runs it, the backend's own or, on a card, "torch_tensorrt", which compiles it straight from torch; it
+    is held to the same vectors."""
 
     model: str = "sface"
     batch: int = 4
+    engine: Literal["backend", "torch_tensorrt"] = field(default="backend", metadata=SPEED_ONLY)
 
 
 @dataclass(frozen=True)
@@ -121,6 +124,8 @@ class AdaptConfig:
     taken off by its `centre_strength`; tau_student = 1 is Eq. 2 to the letter. matched_share: pairs across matched
     tracks, where a track has matches; match_space: matching sees the head's unit vectors or the student's base vectors.
     mask_ratio: patches that the student of a transformer does not see (where "all" trains); 0 trains no patch head.
+    compile: where "all" trains, the base goes through torch.compile first, the same within rounding; it takes a C++
+    compiler, and what it gains has not been measured.
     model: a run directory or an adapted.safetensors, whose model is taken as it is: nothing is trained."""
 
     model: str = ""
@@ -149,6 +154,7 @@ class AdaptConfig:
     matched_share: float = 0.9
     match_space: Literal["head", "base"] = "head"
     mask_ratio: float = 0.3
+    compile: bool = field(default=False, metadata=SPEED_ONLY)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import copy
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -18,6 +18,7 @@ from vcn_trt import store
 from vcn_trt.adapt.serfiq import crop_quality, scrambled
 from vcn_trt.backends.base import Backend, Network
 from vcn_trt.config import EmbedConfig
+from vcn_trt.errors import UsageError
 from vcn_trt.halving import halving
 from vcn_trt.overlap import cores, map_ahead
 from vcn_trt.run import Desk, Stage
@@ -49,14 +50,21 @@ class Base:
     open: Callable[[FaceBase], Network]
 
 
-def open_base(name_or_path: str, backend: Backend) -> Base:
-    """The base that a config names. Raises ModelError where it is not here or not what it should be: before hours of
-    ingest, not after."""
+def open_base(name_or_path: str, backend: Backend, engine: Literal["backend", "torch_tensorrt"] = "backend") -> Base:
+    """The base that a config names, run by the backend's engine or by torch-tensorrt. Raises ModelError where it is not
+    here or not what it should be: before hours of ingest, not after."""
     model = open_model(name_or_path, "base")
     base = load_base(f"{model.manifest.name}={model.path}")
 
     def opened(base: FaceBase) -> Network:
-        return backend.open_network(cached_onnx(base))
+        if engine == "backend":
+            return backend.open_network(cached_onnx(base))
+        from vcn_trt.backends.cuda.torch_trt import TorchTensorrtNetwork
+
+        return TorchTensorrtNetwork(base, backend.torch_device)
+
+    if engine != "backend" and not backend.torch_device.startswith("cuda"):
+        raise UsageError(f"embed.engine={engine} needs a card: run with --device cuda:0, or leave it at backend")
 
     return Base(model.manifest, base, opened(base), model.identity, opened)
 

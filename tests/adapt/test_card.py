@@ -81,6 +81,20 @@ def test_a_seed_draws_the_same_views_however_many_pass_at_once(monkeypatch: pyte
         torch.testing.assert_close(a, b, atol=1e-5, rtol=0)
 
 
+@pytest.mark.parametrize(("trains", "both"), [("head", 0), ("last", 0), ("all", 2)])
+def test_student_and_teacher_are_compiled_where_that_is_asked_for(
+    trains, both: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compiled: list[torch.nn.Module] = []
+    monkeypatch.setattr(torch.nn.Module, "compile", compiled.append)
+    trained(tiny(), trains, "cpu")
+    assert compiled == []
+    found, _ = trained(tiny(), trains, "cpu", replace(SMALL, compile=True, lr=1e-5))
+    assert len(compiled) == both
+    if both:
+        assert {id(found.student.base), id(found.teacher.base)} == {id(base) for base in compiled}
+
+
 # Memory -------------------------------------------------------------------------------------------------------------
 
 

@@ -32,6 +32,10 @@ class Steps:
         self.student, self.teacher = student, student.twin()
         for parameter in self.teacher.live().values():
             parameter.requires_grad_(False)
+        if config.compile and views.trains == "all":
+            # The forward pass alone: a transformer that is shown masked patches goes by `tokens`, as it is.
+            self.student.base.compile()
+            self.teacher.base.compile()
         self.centre = centre.clone()
         self.patch_centre = torch.zeros(config.outputs, device=views.device)
         self.done, self.total = 0, config.rounds * config.steps

@@ -1,5 +1,5 @@
 """A configuration of DeepStream's Gst-nvinfer for one of our networks, written from its manifest, so that a DeepStream
-pipeline can take it. The keys are those of NVIDIA's property parser (DeepStream 9.2); no DeepStream has read the files.
+pipeline can take it. The keys are those of NVIDIA's property parser; no DeepStream has read the files.
 
 nvinfer computes net-scale-factor * (x - offsets[c]) with one factor for all planes, resizes with black bars, and cuts
 boxes out upright. So it cannot express: a standard deviation a plane; bars of what is 0 after the mean is off, as our
