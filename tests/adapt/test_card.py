@@ -11,12 +11,14 @@ import pytest
 import torch
 from bases import base_of, no_matches, seeded, tiny, tracks_of
 from card import OnCard, a_card
+from columns import open_column
 
 from vcn_trt.adapt import steps, train
 from vcn_trt.adapt.branch import Branch, look
 from vcn_trt.adapt.heads import mlp_head
 from vcn_trt.adapt.split import DRAWN, Views, at_once, in_parts, open_views
 from vcn_trt.adapt.train import Trained, adapt
+from vcn_trt.backends.cuda import memory
 from vcn_trt.config import AdaptConfig
 from vcn_trt.zoo.base import FaceBase
 
@@ -86,7 +88,7 @@ def test_student_and_teacher_are_compiled_where_that_is_asked_for(
     trains, both: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     compiled: list[torch.nn.Module] = []
-    monkeypatch.setattr(torch.nn.Module, "compile", compiled.append)
+    monkeypatch.setattr(torch.nn.Module, "compile", lambda base: compiled.append(base))
     trained(tiny(), trains, "cpu")
     assert compiled == []
     found, _ = trained(tiny(), trains, "cpu", replace(SMALL, compile=True, lr=1e-5))
@@ -133,3 +135,31 @@ def test_crops_pass_a_network_in_as_many_parts_as_memory_asks_for() -> None:
     assert torch.equal(called(x), 2 * x)
     assert torch.equal(called(x), 2 * x)
     assert sizes == [10, 5, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2]
+
+
+# On a card -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("kind", ["sface", "vit"])
+@pytest.mark.parametrize("trains", ["last", "all"])
+def test_a_real_card_comes_to_the_hosts_vectors(kind: str, trains) -> None:
+    open_column("cuda:0")
+    torch.cuda.reset_peak_memory_stats(0)
+    base, config = base_of(kind), replace(SMALL, lr=1e-4)
+    here, expected = trained(base, trains, "cpu", config)
+    there, found = trained(base, trains, "cuda", config)
+    assert float(torch.nn.functional.cosine_similarity(found, expected, dim=-1).min()) > 0.99  # bfloat16, six steps
+    assert [r.loss for r in there.rounds] == pytest.approx([r.loss for r in here.rounds], rel=0.02)
+    assert memory.peaks(0)["gpu_memory_mib"]["peak_allocated"] > 0
+
+
+@pytest.mark.gpu
+def test_a_real_card_that_is_full_halves_the_work() -> None:
+    open_column("cuda:0")
+    memory.bound(0, 1.0)
+    try:
+        called = in_parts(lambda x: x.repeat(1, 1 << 21).sum(1, keepdim=True), 256)  # 8 MiB a row: 128 fill the bound
+        assert called(torch.ones(256, 1, device="cuda")).eq(1 << 21).all()
+    finally:
+        memory.bound(0, 0.0)

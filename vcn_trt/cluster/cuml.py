@@ -21,7 +21,7 @@ def dbscan(unit: NDArray[np.float64], threshold: float, min_samples: int) -> NDA
     By Euclidean distance, |u - v|^2 = 2 (1 - u . v): cuML's own cosine writes into its input. It works in batches of
     the distances; no square of them is held.
     """
-    from cuml.cluster import DBSCAN
+    from cuml.cluster import DBSCAN  # type: ignore[import-not-found, unused-ignore]
 
     radius = float(np.sqrt(2 * threshold))
     model = DBSCAN(eps=radius, min_samples=min_samples, metric="euclidean", output_type="numpy")
@@ -32,7 +32,7 @@ def hdbscan(unit: NDArray[np.float64], min_cluster_size: int) -> NDArray[np.int6
     """The same of HDBSCAN, in single precision: tracks whose distances are nearly equal may fall otherwise than by
     scikit-learn. min_samples: cuML's does not count the point itself, scikit-learn's (the cluster's least size) does.
     """
-    from cuml.cluster import HDBSCAN
+    from cuml.cluster import HDBSCAN  # type: ignore[import-not-found, unused-ignore]
 
     model = HDBSCAN(
         min_cluster_size=min_cluster_size,

@@ -20,7 +20,7 @@ def primary_context(card: int = 0) -> Iterator[Any]:
     DeviceError where pycuda is not installed.
     """
     try:
-        import pycuda.driver as driver
+        import pycuda.driver as driver  # type: ignore[import-not-found, unused-ignore]
     except ImportError as error:
         raise DeviceError(
             f"pycuda cannot be imported ({error}): run `{sys.executable} -m pip install pycuda`, which compiles it "

@@ -109,7 +109,7 @@ def _libraries() -> tuple[Any, Any]:
     """torch-tensorrt, and what makes a CuPy array of a tensor where it lies."""
     try:
         import cupy
-        import torch_tensorrt
+        import torch_tensorrt  # type: ignore[import-not-found, unused-ignore]
     except ImportError as error:
         version = ".".join(torch.__version__.split(".")[:2])
         raise DeviceError(
