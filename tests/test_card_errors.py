@@ -15,7 +15,7 @@ from vcn_trt import api, backends, pipeline
 from vcn_trt.backends.base import FrameBatch
 from vcn_trt.card_errors import out_of_memory, told
 from vcn_trt.config import Config
-from vcn_trt.errors import DeviceError
+from vcn_trt.errors import DeviceError, UsageError
 from vcn_trt.ingest import production
 from vcn_trt.ingest.detect import FaceDetector
 from vcn_trt.run import Desk, Run, Stage, read_record
@@ -131,6 +131,16 @@ def test_the_detector_goes_on_with_fewer_frames() -> None:
         for found, expected in zip(detector(batch), whole, strict=True):
             assert found.boxes.tolist() == expected.boxes.tolist()
     assert shown == [8, 4, 2, 2, 2, 2, 2, 2, 2, 2]
+
+
+def test_the_bound_may_be_raised_by_whatever_command_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Run(tmp_path, Config(), [], "cpu", lambda *progress: None).begin()
+    seen: list[Config] = []
+    monkeypatch.setattr(api, "cluster_sources", lambda sources, folder, config, **options: seen.append(config))
+    api.recompute(tmp_path, ("adapt",), ["gpu_memory=12"])
+    assert seen[0].gpu_memory == 12
+    with pytest.raises(UsageError, match="found seed"):
+        api.recompute(tmp_path, ("adapt",), ["seed=1"])
 
 
 # What a stage took --------------------------------------------------------------------------------------------------

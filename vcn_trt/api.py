@@ -93,7 +93,7 @@ def recompute(folder: Path, sections: Sequence[str], overrides: Iterable[str], *
     before = load(folder / "config.toml")
     config = load(folder / "config.toml", overrides)
     changed = [f.name for f in fields(config) if getattr(config, f.name) != getattr(before, f.name)]
-    other = [name for name in changed if name not in sections]
+    other = [name for name in changed if name not in (*sections, "gpu_memory")]  # which changes no answer
     if other:
         raise UsageError(
             f"this changes {', '.join(sections)} alone; found {other[0]}: for anything else run `vcn run VIDEO... "
