@@ -123,7 +123,7 @@ def ablate(
     if seeds < 1 or not bases:
         raise UsageError(f"an ablation needs a seed and a base at least; found {seeds} seeds, {len(bases)} bases")
     plain = configure([f"embed.model={bases[0]}"])
-    backend = backends.open(plain.device)
+    backend = backends.open(plain.device, plain.gpu_memory)
     _check_fit(sources, labels, backend, plain)
     if folder.exists() and any(folder.iterdir()) and not (folder / "cells").is_dir():
         raise RunError(f"{folder} is not empty and holds no ablation: give a new folder with --out")

@@ -27,7 +27,7 @@ from vcn_trt.zoo.base import FaceBase, prepare
 COSINE = 0.999
 """The least cosine with torch's float32 that a crop's vector by a network may have."""
 
-CROPS = 32
+CROPS = 16
 """Crops of the footage on which a network is held to it."""
 
 _AT_ONCE = 4

@@ -93,11 +93,11 @@ def adapt(
 
     tracks: row numbers of the views' crops, a group a track, empty ones allowed. matcher: sees the teacher's unit
     vectors or the student's base vectors (config.match_space) before each round. checkpoint: a folder for the state
-    between rounds; the same call after a kill goes on there, to the same bits. On a CPU it runs on one thread, so that
-    the answer does not hang on the number of cores. Neither `views.base` nor `head` is changed. A training that
+    between rounds; the same call after a kill goes on there, on a CPU to the same bits. There it runs on one thread, so
+    that the answer does not hang on the number of cores. Neither `views.base` nor `head` is changed. A training that
     collapses or diverges is given up for its start, which the answer says.
     """
-    with _one_thread(views.device):
+    with _repeatable(views.device):
         student = _student(views, head, config, seed)
         centre = _first_centre(student, views)
         start = _signs(student, centre, views, config)
@@ -193,11 +193,14 @@ def _identity(views: Views, head: Head, tracks: Ragged, config: AdaptConfig, see
 
 
 @contextmanager
-def _one_thread(device: torch.device) -> Iterator[None]:
-    """Sums over several threads differ in their last digit with their number."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1 if device.type == "cpu" else before)
+def _repeatable(device: torch.device) -> Iterator[None]:
+    """On a CPU one thread: sums over several differ in their last digit with their number. On a card those kernels of
+    cuDNN that add in one order; what torch's own attention adds up there may still differ in its last digit."""
+    threads, deterministic = torch.get_num_threads(), torch.backends.cudnn.deterministic
+    torch.set_num_threads(1 if device.type == "cpu" else threads)
+    torch.backends.cudnn.deterministic = True
     try:
         yield
     finally:
-        torch.set_num_threads(before)
+        torch.set_num_threads(threads)
+        torch.backends.cudnn.deterministic = deterministic
