@@ -13,7 +13,7 @@ from fakes import Face, Studio, detector_of, film, write_files
 
 from vcn_trt import api, backends, pipeline
 from vcn_trt.backends.base import FrameBatch
-from vcn_trt.card_errors import out_of_memory, told
+from vcn_trt.card_errors import as_device_error, out_of_memory
 from vcn_trt.config import Config
 from vcn_trt.errors import DeviceError, UsageError
 from vcn_trt.ingest import production
@@ -61,7 +61,7 @@ def test_what_says_that_a_card_is_full(error: Exception, is_one: bool) -> None:
     ],
 )
 def test_a_lost_card_is_told_with_what_was_found_and_what_comes_next(text: str) -> None:
-    known = told(RuntimeError(text))
+    known = as_device_error(RuntimeError(text))
     assert known is not None
     assert text.splitlines()[0] in str(known)
     assert "asynchronously" not in str(known)
@@ -69,9 +69,9 @@ def test_a_lost_card_is_told_with_what_was_found_and_what_comes_next(text: str) 
 
 
 def test_other_errors_are_no_trouble_of_a_card() -> None:
-    assert told(RuntimeError("shape mismatch")) is None
-    assert told(ValueError("an illegal memory access was encountered")) is None
-    assert "raise --gpu-memory" in str(told(CUPY))
+    assert as_device_error(RuntimeError("shape mismatch")) is None
+    assert as_device_error(ValueError("an illegal memory access was encountered")) is None
+    assert "raise --gpu-memory" in str(as_device_error(CUPY))
 
 
 # In a run -----------------------------------------------------------------------------------------------------------

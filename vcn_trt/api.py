@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from vcn_trt import backends, pipeline, store
-from vcn_trt.card_errors import told
+from vcn_trt.card_errors import as_device_error
 from vcn_trt.cluster import people
 from vcn_trt.config import Config, load, what_counts
 from vcn_trt.errors import RunError, UsageError, VcnError
@@ -71,7 +71,7 @@ def cluster_sources(
             run.finish("interrupted")
             raise
         except Exception as error:
-            known = told(error) or error
+            known = as_device_error(error) or error
             # A full disk must not hide the reason it gave.
             try:
                 run.finish("failed", str(known))

@@ -30,7 +30,7 @@ def out_of_memory(error: BaseException) -> bool:
     return named or (isinstance(error, RuntimeError) and any(text in str(error) for text in FULL))
 
 
-def told(error: BaseException) -> DeviceError | None:
+def as_device_error(error: BaseException) -> DeviceError | None:
     """What to tell the user where a card is full or lost; None for every other error."""
     what = first_line(error)
     if out_of_memory(error):

@@ -14,7 +14,7 @@ import numpy as np
 
 from vcn_trt import store
 from vcn_trt.backends.base import Backend, Network
-from vcn_trt.card_errors import told
+from vcn_trt.card_errors import as_device_error
 from vcn_trt.config import IngestConfig, what_counts
 from vcn_trt.errors import ModelError, VcnError, VideoError
 from vcn_trt.ingest import parts
@@ -70,7 +70,7 @@ def ingest(
         except (VcnError, OSError, MemoryError):
             raise  # the disk, a model, the machine: not this video's fault
         except Exception as error:
-            if lost := told(error):
+            if lost := as_device_error(error):
                 raise lost from error  # every other video would fail by it
             # One bad file never stops the others: what no one foresaw is reported with its place in the code, and tried
             # again by the next run.
