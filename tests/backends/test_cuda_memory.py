@@ -13,7 +13,6 @@ import torch
 from vcn_trt import backends
 from vcn_trt.backends import cuda
 from vcn_trt.backends.cuda import memory
-from vcn_trt.backends.cuda.device import Found
 from vcn_trt.backends.cuda.pycuda import primary_context
 from vcn_trt.errors import DeviceError
 
@@ -72,15 +71,12 @@ def test_torch_has_the_names_that_are_used() -> None:
         assert name.startswith("_") or callable(getattr(torch.cuda, name))
 
 
-def test_the_bound_reaches_the_column(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_bound_reaches_the_column_that_has_a_card(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[Any] = []
-    monkeypatch.setattr(cuda, "look", lambda: Found(driver=True, torch_cuda="13.0", cards=2, cupy=True))
-    monkeypatch.setattr(cuda, "CupyDevice", lambda card: SimpleNamespace(description="fake", xp=None))
-    monkeypatch.setattr(memory, "bound", lambda card, gibibytes: asked.append((card, gibibytes)))
-    monkeypatch.setattr(memory, "peaks", lambda card: {"card": card})
-    backend = backends.open("cuda:1", 4.0)
-    assert asked == [(1, 4.0)]
-    assert backend.memory() == {"card": 1}
+    monkeypatch.setattr(cuda, "open_cuda", lambda *given: asked.append(given))
+    backends.open("cuda:1", 4.0)
+    assert asked == [("cuda:1", 4.0)]
+    assert backends.open("cpu", 4.0).memory() == {}
 
 
 # pycuda -------------------------------------------------------------------------------------------------------------
