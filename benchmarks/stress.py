@@ -131,13 +131,6 @@ def cases(footage: Path, scratch: Path) -> Iterator[Case]:
     truths = {name: labels.read(footage / "episodes" / f"{name}.gt.json") for name in EPISODES}
     for name in EPISODES:
         yield Case(name, [paths[name]], [truths[name]])
-    for name in LARGE:
-        for spoilt in SPOILT:
-            if name != "sitcom" or spoilt.name != "180p":  # which is there already
-                yield Case(f"{name}, {spoilt.name}", *spoil(paths[name], truths[name], spoilt, scratch))
-    for spoilt in SPOILT[:2]:
-        name = "sitcom_180p"
-        yield Case(f"{name}, {spoilt.name}", *spoil(paths[name], truths[name], spoilt, scratch))
     for name in EPISODES:
         for part in range(2):
             yield Case(f"{name}, half {part + 1}", [paths[name]], [half(truths[name], part)])
@@ -150,6 +143,13 @@ def cases(footage: Path, scratch: Path) -> Iterator[Case]:
         yield Case(" + ".join(some), [paths[n] for n in some], [truths[n] for n in some])
     for kind in ("lfw10", "orl"):
         yield Case(f"photographs, {kind}", *photographs(footage / "faces" / kind, scratch))
+    for name in LARGE:
+        for spoilt in SPOILT:
+            if name != "sitcom" or spoilt.name != "180p":  # which is there already
+                yield Case(f"{name}, {spoilt.name}", *spoil(paths[name], truths[name], spoilt, scratch))
+    for spoilt in SPOILT[:2]:
+        name = "sitcom_180p"
+        yield Case(f"{name}, {spoilt.name}", *spoil(paths[name], truths[name], spoilt, scratch))
 
 
 def measure(case: Case, settings: Sequence[str], seeds: int, sets: Sequence[str]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from dataclasses import replace
 from fractions import Fraction
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from vcn_trt.embed import Base
+from vcn_trt.errors import ModelError
 from vcn_trt.ingest.align import TEMPLATE
 from vcn_trt.types import CROP_SIZE, Crops, Faces, Shots, Tracks, TrackSet, Video
 from vcn_trt.zoo import manifest
@@ -48,7 +50,7 @@ class TorchNetwork:
     input_names, output_names = ("input",), ("embedding", "features")
 
     def __init__(self, base: FaceBase) -> None:
-        self.base = base
+        self.base = copy.deepcopy(base)
 
     @torch.no_grad()
     def __call__(self, inputs: Any) -> dict[str, Any]:
@@ -56,7 +58,8 @@ class TorchNetwork:
         return {"features": features.numpy(), "embedding": self.base.embed(features).numpy()}
 
     def refit(self, weights: Any) -> None:
-        raise NotImplementedError
+        if unknown := self.base.load_state_dict(weights, strict=False).unexpected_keys:
+            raise ModelError(f"no weight {unknown[0]!r}")
 
 
 def projection() -> FaceBase:
@@ -65,7 +68,7 @@ def projection() -> FaceBase:
 
 
 def base_from(torch_base: FaceBase) -> Base:
-    return Base(torch_base.manifest, torch_base, TorchNetwork(torch_base), torch_base.manifest.name)
+    return Base(torch_base.manifest, torch_base, TorchNetwork(torch_base), torch_base.manifest.name, TorchNetwork)
 
 
 def pictures_of(person: int, n: int, track: int = 0, spread: float = 0.15) -> Pictures:

@@ -123,7 +123,7 @@ def ablate(
     if seeds < 1 or not bases:
         raise UsageError(f"an ablation needs a seed and a base at least; found {seeds} seeds, {len(bases)} bases")
     plain = configure([f"embed.model={bases[0]}"])
-    backend = backends.open(plain.device)
+    backend = backends.open(plain.device, plain.gpu_memory)
     _check_fit(sources, labels, backend, plain)
     if folder.exists() and any(folder.iterdir()) and not (folder / "cells").is_dir():
         raise RunError(f"{folder} is not empty and holds no ablation: give a new folder with --out")
@@ -211,7 +211,7 @@ def in_order(configs: Iterable[Config]) -> list[Config]:
 def find_tracks(sources: Sequence[Source], folder: Path, config: Config, backend: Backend, hook: Hook) -> TrackSet:
     """The ingest stage alone, so that a broken-off adaptation in the run directory stays."""
     with hold(folder, config, sources, update=True):
-        run = Run(folder, config, sources, backend.description, hook)
+        run = Run(folder, config, sources, backend.description, hook, backend.memory)
         tracks = run.stage(INGEST, sources, open_model(config.detect.model, "detector"), backend, config.ingest)
         if failed := run.record["stages"]["ingest"]["failed"]:
             lines = "\n".join(f"  {f['path']}: {f['reason']}" for f in failed)

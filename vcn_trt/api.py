@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from vcn_trt import backends, pipeline, store
+from vcn_trt.card_errors import as_device_error
 from vcn_trt.cluster import people
 from vcn_trt.config import Config, load, what_counts
 from vcn_trt.errors import RunError, UsageError, VcnError
@@ -59,9 +60,9 @@ def cluster_sources(
     sources: Sequence[Source], folder: Path, config: Config, *, update: bool = False, hook: Hook = silent
 ) -> Answer:
     """`cluster` on videos that were found already."""
-    backend = backends.open(config.device)
+    backend = backends.open(config.device, config.gpu_memory)
     with hold(folder, config, sources, update=update):
-        run = Run(folder, config, sources, backend.description, hook)
+        run = Run(folder, config, sources, backend.description, hook, backend.memory)
         run.begin()
         try:
             pipeline.cluster_videos(run, sources, backend)
@@ -70,11 +71,14 @@ def cluster_sources(
             run.finish("interrupted")
             raise
         except Exception as error:
+            known = as_device_error(error) or error
             # A full disk must not hide the reason it gave.
             try:
-                run.finish("failed", str(error))
+                run.finish("failed", str(known))
             except VcnError as second:
-                raise error from second
+                raise known from second
+            if known is not error:
+                raise known from error
             raise
     return open_run(folder)
 
@@ -89,7 +93,7 @@ def recompute(folder: Path, sections: Sequence[str], overrides: Iterable[str], *
     before = load(folder / "config.toml")
     config = load(folder / "config.toml", overrides)
     changed = [f.name for f in fields(config) if getattr(config, f.name) != getattr(before, f.name)]
-    other = [name for name in changed if name not in sections]
+    other = [name for name in changed if name not in (*sections, "gpu_memory")]  # which changes no answer
     if other:
         raise UsageError(
             f"this changes {', '.join(sections)} alone; found {other[0]}: for anything else run `vcn run VIDEO... "

@@ -58,6 +58,9 @@ def run(
     update: Annotated[
         bool, typer.Option(help="Recompute in an existing run what a changed config or video touches.")
     ] = False,
+    gpu_memory: Annotated[
+        float | None, typer.Option(metavar="GIB", help="How much of a card's memory it may take; all by default.")
+    ] = None,
     dry_run: Annotated[bool, typer.Option(help="Say what would be done, and do nothing.")] = False,
     as_json: Json = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")] = False,
@@ -70,7 +73,8 @@ def run(
     from vcn_trt import api
     from vcn_trt.sources import find
 
-    settings = _config(config, sets, device, method, preset, model)
+    bounded = [] if gpu_memory is None else [f"gpu_memory={gpu_memory}"]
+    settings = _config(config, [*(sets or []), *bounded], device, method, preset, model)
     sources = find(videos)
     folder = out or api.default_folder(sources, settings)
     if dry_run:
@@ -269,6 +273,28 @@ def model_path(name: Annotated[str, typer.Argument(help="A model's name, NAME=PA
     from vcn_trt.zoo import fetch
 
     print(fetch.path(name))
+
+
+@models.command("nvinfer")
+def nvinfer_config(
+    name: Annotated[str, typer.Argument(help="A model's name, NAME=PATH, or a path.")],
+    out: Annotated[Path, typer.Option(help="The configuration file.")],
+    engine: Annotated[Path | None, typer.Option(help="A TensorRT plan of it; nvinfer builds one by default.")] = None,
+    batch: Annotated[int, typer.Option(help="Frames or faces a call.")] = 1,
+    size: Annotated[str, typer.Option(metavar="WxH", help="What a detector sees; multiples of 32.")] = "640x384",
+    unique_id: Annotated[int, typer.Option(help="The element's number in the pipeline.")] = 1,
+    force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
+) -> None:
+    """Write a configuration of DeepStream's Gst-nvinfer for a network."""
+    from vcn_trt.export import nvinfer
+    from vcn_trt.export.files import write_all
+
+    manifest, network = nvinfer.network_of(name)
+    text = nvinfer.config(
+        manifest, network, engine=engine, batch=batch, size=nvinfer.size_of(size), unique_id=unique_id
+    )
+    write_all({out: text}, force)
+    print(out)
 
 
 @app.callback(invoke_without_command=True)

@@ -103,10 +103,13 @@ class CropsConfig:
 @dataclass(frozen=True)
 class EmbedConfig:
     """The face-ID base: a manifest's name, or NAME=PATH. batch: crops a call; on a CPU more are no faster, and 32
-    took 1.2 GB where 4 take a tenth."""
+    took 1.2 GB where 4 take a tenth. A card is given 256 at least.
+    engine: what runs it, the backend's own or, on a card, "torch_tensorrt", which compiles it straight from torch; it
+    is held to the same vectors."""
 
     model: str = "sface"
     batch: int = 4
+    engine: Literal["backend", "torch_tensorrt"] = field(default="backend", metadata=SPEED_ONLY)
 
 
 @dataclass(frozen=True)
@@ -123,6 +126,8 @@ class AdaptConfig:
     taken off by its `centre_strength`; tau_student = 1 is Eq. 2 to the letter. matched_share: pairs across matched
     tracks, where a track has matches; match_space: matching sees the head's unit vectors or the student's base vectors.
     mask_ratio: patches that the student of a transformer does not see (where "all" trains); 0 trains no patch head.
+    compile: where "all" trains, the base goes through torch.compile first, the same within rounding; it takes a C++
+    compiler, and what it gains has not been measured.
     model: a run directory or an adapted.safetensors, whose model is taken as it is: nothing is trained."""
 
     model: str = ""
@@ -151,6 +156,7 @@ class AdaptConfig:
     matched_share: float = 0.9
     match_space: Literal["head", "base"] = "head"
     mask_ratio: float = 0.3
+    compile: bool = field(default=False, metadata=SPEED_ONLY)
 
 
 @dataclass(frozen=True)
@@ -246,9 +252,11 @@ class IngestConfig:
 
 @dataclass(frozen=True)
 class Config:
-    """A run's whole configuration: one section a stage. seed: every random number comes from it."""
+    """A run's whole configuration: one section a stage. seed: every random number comes from it. gpu_memory: GiB of a
+    card that it may take, 0 for all there is."""
 
     device: str = "auto"
+    gpu_memory: float = field(default=0.0, metadata=SPEED_ONLY)
     seed: int = 0
     decode: DecodeConfig = field(default_factory=DecodeConfig)
     shots: ShotsConfig = field(default_factory=ShotsConfig)
@@ -323,6 +331,7 @@ def load(path: Path | None = None, overrides: Iterable[str] = ()) -> Config:
 
 LIMITS: Mapping[str, tuple[float, float]] = {
     "seed": (0, 2**63 - 1),
+    "gpu_memory": (0, 1024),
     "decode.batch": (1, 16),
     "decode.threads": (0, 64),
     "shots.threshold": (0, 255),

@@ -3,18 +3,23 @@ of a face the base takes it for (section 3.6)."""
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch.utils.dlpack import from_dlpack
 
 from vcn_trt import store
 from vcn_trt.adapt.serfiq import crop_quality, scrambled
 from vcn_trt.backends.base import Backend, Network
 from vcn_trt.config import EmbedConfig
+from vcn_trt.errors import UsageError
+from vcn_trt.halving import halving
 from vcn_trt.overlap import cores, map_ahead
 from vcn_trt.run import Desk, Stage
 from vcn_trt.types import BaseVectors, TrackSet
@@ -26,26 +31,42 @@ from vcn_trt.zoo.models import open_model
 
 FILE = ".work/base.npz"
 
+CARD_BATCH = 256
+"""Crops a call on a card, where few leave most of it idle."""
+
 SCRAMBLED = 64
 """Pictures without a face that are measured: their median quality is then known within 0.005."""
 
 
 @dataclass(frozen=True)
 class Base:
-    """A face-ID base, ready to run: in torch, to train and to drop out, and as a network of the backend."""
+    """A face-ID base, ready to run: in torch, to train and to drop out, and as a network of the backend. open: makes
+    such a network of these weights or of others."""
 
     manifest: Manifest
     torch: FaceBase
     network: Network
     identity: str
+    open: Callable[[FaceBase], Network]
 
 
-def open_base(name_or_path: str, backend: Backend) -> Base:
-    """The base that a config names. Raises ModelError where it is not here or not what it should be: before hours of
-    ingest, not after."""
+def open_base(name_or_path: str, backend: Backend, engine: Literal["backend", "torch_tensorrt"] = "backend") -> Base:
+    """The base that a config names, run by the backend's engine or by torch-tensorrt. Raises ModelError where it is not
+    here or not what it should be: before hours of ingest, not after."""
     model = open_model(name_or_path, "base")
     base = load_base(f"{model.manifest.name}={model.path}")
-    return Base(model.manifest, base, backend.open_network(cached_onnx(base)), model.identity)
+
+    def opened(base: FaceBase) -> Network:
+        if engine == "backend":
+            return backend.open_network(cached_onnx(base))
+        from vcn_trt.backends.cuda.torch_trt import TorchTensorrtNetwork
+
+        return TorchTensorrtNetwork(base, backend.torch_device)
+
+    if engine != "backend" and not backend.torch_device.startswith("cuda"):
+        raise UsageError(f"embed.engine={engine} needs a card: run with --device cuda:0, or leave it at backend")
+
+    return Base(model.manifest, base, opened(base), model.identity, opened)
 
 
 def embed(
@@ -57,18 +78,27 @@ def embed(
     vectors = np.full((len(tracks.crops), base.manifest.dim), np.nan, np.float32)
     scores = np.full(len(tracks.crops), np.nan, np.float32)
 
-    def look(images: NDArray[np.uint8]) -> tuple[NDArray[Any], NDArray[Any]]:
+    device = torch.device(backend.torch_device)
+    judge = base.torch if device.type == "cpu" else copy.deepcopy(base.torch).to(device)
+    batch = config.batch if device.type == "cpu" else max(config.batch, CARD_BATCH)
+    fits = batch
+
+    def see(images: NDArray[np.uint8]) -> tuple[NDArray[Any], NDArray[Any]]:
         found = base.network({"input": prepare(images, base.manifest)})
         vector = backend.ops.to_numpy(found["embedding"])
         if not passes:
             return vector, np.full(len(vector), np.nan, np.float32)
-        features = torch.as_tensor(backend.ops.to_numpy(found["features"]))
         # The same masks in every run: a crop's quality is its own, whatever the seed.
         generator = torch.Generator().manual_seed(0)
-        return vector, crop_quality(features, base.torch, passes, generator=generator).numpy()
+        return vector, crop_quality(from_dlpack(found["features"]), judge, passes, generator=generator).cpu().numpy()
+
+    def look(images: NDArray[np.uint8]) -> tuple[NDArray[Any], NDArray[Any]]:
+        nonlocal fits
+        seen, fits = halving(lambda parts: [see(images[part]) for part in parts], len(images), fits)
+        return np.concatenate([vector for vector, _ in seen]), np.concatenate([score for _, score in seen])
 
     def batches(rows: NDArray[np.int64]) -> list[NDArray[np.int64]]:
-        return [rows[i : i + config.batch] for i in range(0, len(rows), config.batch)]
+        return [rows[i : i + batch] for i in range(0, len(rows), batch)]
 
     done = 0
     for rows, (vector, score) in map_ahead(lambda rows: look(tracks.images[rows]), batches(kept), cores()):

@@ -21,7 +21,7 @@ def cluster_videos(run: Run, sources: Sequence[Source], backend: Backend) -> Clu
     already done."""
     config = run.config
     detector = open_model(config.detect.model, "detector")
-    base = open_base(config.embed.model, backend)
+    base = open_base(config.embed.model, backend, config.embed.engine)
     given = open_given(config.adapt.model)
 
     tracks = run.stage(INGEST, sources, detector, backend, config.ingest)

@@ -74,9 +74,17 @@ class Stage(Generic[T]):
 class Run:
     """One run directory, held by one process at a time."""
 
-    def __init__(self, folder: Path, config: Config, sources: Sequence[Source], device: str, hook: Hook) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        config: Config,
+        sources: Sequence[Source],
+        device: str,
+        hook: Hook,
+        memory: Callable[[], dict[str, Any]] = dict,
+    ) -> None:
         self.folder, self.config = folder, config
-        self._hook, self._inside = hook, folder / ".work"
+        self._hook, self._inside, self._memory = hook, folder / ".work", memory
         self._keys: dict[int, tuple[Any, str]] = {}
         self._claimed = False
         self.record: dict[str, Any] = {
@@ -154,8 +162,9 @@ class Run:
         def progress(completed: int, total: int, unit: str) -> None:
             self._hook(stage.name, completed, total, unit)
 
+        self._memory()  # counts from here
         started = time.perf_counter()
-        facts = stage.compute(Desk(aside, unfinished, keep, progress), *inputs)
+        facts = stage.compute(Desk(aside, unfinished, keep, progress), *inputs) | self._memory()
         stamp = {
             "key": "" if facts.pop("again", False) else key,
             "files": {name: (aside / name).stat().st_size for name in stage.files},

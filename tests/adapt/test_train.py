@@ -322,6 +322,10 @@ def test_no_track_with_crops_is_refused() -> None:
 
 def test_the_number_of_threads_is_put_back() -> None:
     before = torch.get_num_threads()
-    with train._one_thread(CPU):
+    with train._repeatable(CPU):
         assert torch.get_num_threads() == 1
     assert torch.get_num_threads() == before
+    with train._repeatable(torch.device("cuda")):
+        assert torch.get_num_threads() == before
+        assert torch.backends.cudnn.deterministic
+    assert not torch.backends.cudnn.deterministic

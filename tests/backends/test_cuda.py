@@ -92,6 +92,7 @@ class FakeCard:
                 get_device_properties=lambda card: SimpleNamespace(name="Fake 9000", total_memory=8 << 30),
                 caching_allocator_alloc=self._alloc,
                 caching_allocator_delete=self.memory.pop,
+                set_per_process_memory_fraction=lambda share, card: None,
             )
         )
         self.cupy = SimpleNamespace(

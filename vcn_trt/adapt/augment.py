@@ -40,6 +40,9 @@ def augment(
     def rand() -> Tensor:
         return torch.rand(n, generator=generator)
 
+    def there(drawn: Tensor) -> Tensor:
+        return drawn.to(device, non_blocking=True)  # a card takes its copy without making us wait
+
     turn = torch.where(rand() < 0.5, (rand() * 2 - 1) * ROTATION, 0.0).deg2rad()
     mirror = torch.where(rand() < 0.5, -1.0, 1.0)
     kelvin = torch.where(rand() < 0.5, KELVIN[0] + rand() * (KELVIN[1] - KELVIN[0]), 6500.0)
@@ -52,10 +55,10 @@ def augment(
         # Five landmarks lie some 40 pixels apart and fill half a crop: what half a pixel does to turn and scale.
         turn, scale, shift = turn + error[:, 0] / 40, torch.exp(error[:, 1] / (CROP_SIZE / 2)), error[:, 2:]
         rows = torch.where(drawn < sides.cpu(), (FACE * side).round().long().clamp(SMALLEST, CROP_SIZE), CROP_SIZE)
-    planes = _warp(crops.permute(0, 3, 1, 2).float(), _affine(turn, scale, mirror, shift).to(device))
-    planes = (planes * temperature_gains(kelvin).to(device)[:, :, None, None]).clamp(0, 255)
+    planes = _warp(crops.permute(0, 3, 1, 2).float(), there(_affine(turn, scale, mirror, shift)))
+    planes = (planes * there(temperature_gains(kelvin))[:, :, None, None]).clamp(0, 255)
     if rows is not None:
-        planes = reduce(planes, rows.to(device))
+        planes = reduce(planes, there(rows))
     return planes.permute(0, 2, 3, 1)
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from typing import Literal, Self, cast
 
 import torch
 from torch import Tensor, nn
 
 from vcn_trt.adapt.heads import Head
-from vcn_trt.adapt.split import Trains, Views, autocast
+from vcn_trt.adapt.split import Trains, Views, at_once, autocast, in_parts
 from vcn_trt.zoo.base import FaceBase
 from vcn_trt.zoo.vit import VisionTransformer
 
@@ -39,6 +40,17 @@ class Branch(nn.Module):
         """A copy; a base that does not train is the same one."""
         shared = {id(self.base): self.base} if self.trains == "head" else {}
         return copy.deepcopy(self, shared)
+
+    def placed(self, device: torch.device) -> Self:
+        """Itself on a device. A base that does not train is the caller's and stays where it is: nothing runs through
+        it."""
+        if self.trains == "head":
+            self.head.to(device)
+            return self
+        self.to(device)
+        if device.type == "cuda":
+            self.base.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        return self
 
     def vectors(self, x: Tensor) -> Tensor:
         """What `Views.take` gives -> the base's vectors, (n, dim) float32."""
@@ -72,14 +84,23 @@ class Branch(nn.Module):
 
 
 @torch.no_grad()
-def look(branch: Branch, views: Views, seed: int, space: Literal["head", "base"], n_views: int | None = None) -> Tensor:
+def look(
+    branch: Branch,
+    views: Views,
+    seed: int,
+    space: Literal["head", "base"],
+    n_views: int | None = None,
+    vectors: Callable[[Tensor], Tensor] | None = None,
+) -> Tensor:
     """Every view of every crop (or the first n_views): the head's unit vectors, or the base's vectors. -> (views,
-    n_crops, d) float32 on the views' device. The augmented views are the same for a seed."""
+    n_crops, d) float32 on the views' device. The augmented views are the same for a seed. vectors: another engine's
+    hand for `branch.vectors`."""
     found: Tensor | None = None
     n_views = views.n_views if n_views is None else n_views
+    embed = in_parts(branch.vectors, at_once(branch.trains, views.device)) if vectors is None else vectors
     for v, rows, x in views.batches(n_views, seed):
-        vectors = branch.vectors(x)
-        z = branch.head.bottleneck(vectors) if space == "head" else vectors
+        of_base = embed(x)
+        z = branch.head.bottleneck(of_base) if space == "head" else of_base
         if found is None:
             found = torch.empty((n_views, views.n_crops, z.shape[1]), device=z.device)
         found[v, rows] = z

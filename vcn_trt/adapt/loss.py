@@ -7,13 +7,11 @@ from torch import Tensor
 from torch.nn import functional
 
 
-def pair_loss(student: Tensor, teacher: Tensor, centre: Tensor, tau_student: float, tau_teacher: float) -> Tensor:
-    """The mean over pairs of -softmax((t - c) / tau_t) . log_softmax(s / tau_s), both orders of each.
-
-    student, teacher: (2 n, K) logits, rows i and n + i the two crops of a pair; each is taught by its partner.
-    """
-    taught_by = targets(teacher, centre, tau_teacher).roll(len(teacher) // 2, 0)
-    return cross_entropy(student, taught_by, tau_student)
+def pair_targets(teacher: Tensor, centre: Tensor, tau: float) -> Tensor:
+    """What each crop of a pair is to say: what the teacher says of its partner. teacher: (2 n, K) logits, rows i and
+    n + i the two crops of a pair. Their `cross_entropy` is Eq. 2, the mean over pairs and both orders of each:
+    -softmax((t - c) / tau_t) . log_softmax(s / tau_s)."""
+    return targets(teacher, centre, tau).roll(len(teacher) // 2, 0)
 
 
 def targets(teacher: Tensor, centre: Tensor, tau: float) -> Tensor:

@@ -7,7 +7,7 @@ import copy
 import hashlib
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, Literal, Self, cast
+from typing import Any, Literal, Self
 
 import numpy as np
 import torch
@@ -16,15 +16,20 @@ from torch import Tensor
 
 from vcn_trt.adapt.augment import augment
 from vcn_trt.errors import ModelError
+from vcn_trt.halving import halving
 from vcn_trt.types import PLAIN, Images
 from vcn_trt.zoo.base import FaceBase, prepare
 
 Trains = Literal["head", "last", "all"]
 
+DRAWN = 256
+"""Crops whose views are drawn together, however many then pass the network at once: so a seed draws the same views on
+every device."""
+
 
 def at_once(trains: Trains, device: torch.device) -> int:
     """Crops in one pass. Through a whole base on a CPU more are slower: 64 took twice the time and 0.7 GB."""
-    return 4 if trains == "all" and device.type == "cpu" else 256
+    return 4 if trains == "all" and device.type == "cpu" else DRAWN
 
 
 def chosen(trains: Literal["auto", "head", "last", "all"], device: torch.device) -> Trains:
@@ -65,7 +70,8 @@ class Views:
             )
 
         def take(views: Tensor, rows: Tensor, generator: torch.Generator) -> Tensor:
-            return values[views.to(values.device), rows.to(values.device)].float()
+            views, rows = (i.to(values.device, non_blocking=True) for i in (views, rows))
+            return values[views, rows].float()
 
         return cls(base, trains, (values.shape[0], values.shape[1]), take, values)
 
@@ -76,7 +82,8 @@ class Views:
 
         def take(views: Tensor, rows: Tensor, generator: torch.Generator) -> Tensor:
             own = None if sides is None else sides[rows]
-            return prepare(view(pictures[rows.to(pictures.device)], views, own, sides, generator), base.manifest)
+            crops = pictures[rows.to(pictures.device, non_blocking=True)]
+            return prepare(view(crops, views, own, sides, generator), base.manifest)
 
         return cls(base, "all", (n_views, len(pictures)), take, pictures)
 
@@ -90,10 +97,10 @@ class Views:
 
     def batches(self, n_views: int, seed: int) -> Iterator[tuple[int, slice, Tensor]]:
         """The first views of every crop, in order: (view, rows, input). What is drawn is the same for a seed."""
-        generator, some = torch.Generator().manual_seed(seed), at_once(self.trains, self.device)
+        generator = torch.Generator().manual_seed(seed)
         for v in range(n_views):
-            for start in range(0, self.n_crops, some):
-                rows = torch.arange(start, min(start + some, self.n_crops))
+            for start in range(0, self.n_crops, DRAWN):
+                rows = torch.arange(start, min(start + DRAWN, self.n_crops))
                 yield v, slice(start, start + len(rows)), self.take(torch.full_like(rows, v), rows, generator)
 
 
@@ -102,11 +109,11 @@ def view(
 ) -> Tensor:
     """One view of each crop: 0 itself, 1 its mirror image, from 2 on augmented. crops: (n, 112, 112, 3) uint8 on any
     device; views: (n,) and, for footage sizes, sides (n,) and footage as in `augment`, on the CPU. -> float32"""
-    mirrored = (views == 1).to(crops.device)[:, None, None, None]
+    mirrored = (views == 1).to(crops.device, non_blocking=True)[:, None, None, None]
     seen = torch.where(mirrored, crops.flip(2), crops).float()
     drawn = (views >= PLAIN).nonzero()[:, 0]
     if len(drawn):
-        at = drawn.to(crops.device)
+        at = drawn.to(crops.device, non_blocking=True)
         seen[at] = augment(crops[at], generator, None if sides is None else sides[drawn], footage)
     return seen
 
@@ -133,20 +140,19 @@ def open_views(
     n, n_views = len(images), PLAIN + n_augmented
     faces = None if sides is None else torch.from_numpy(np.asarray(sides, np.float32))
     if trains == "all":
-        return Views.of_pictures(base, torch.from_numpy(np.ascontiguousarray(images[:])).to(device), n_views, faces)
+        return Views.of_pictures(base, _resident(images, device), n_views, faces)
     if frozen is None:
         on_device = copy.deepcopy(base).to(device)
-        frozen = on_device.features if trains == "last" else on_device
-    some = at_once("all", device) if frozen is None else at_once("head", device)
+        frozen = in_parts(on_device.features if trains == "last" else on_device, at_once("all", device))
     generator = torch.Generator().manual_seed(seed)
     values: Tensor | None = None
-    for rows in (slice(i, min(i + some, n)) for i in range(0, n, some)):
+    for rows in (slice(i, min(i + DRAWN, n)) for i in range(0, n, DRAWN)):
         crops = torch.from_numpy(np.ascontiguousarray(images[rows])).to(device)
         for v in range(n_views):
             views = torch.full((len(crops),), v)
             x = prepare(view(crops, views, None if faces is None else faces[rows], faces, generator), base.manifest)
             with autocast(device):
-                found = cast(Tensor, frozen(x))
+                found = frozen(x)
             if values is None:
                 # SFace's features are 50,176 numbers a view: half precision, whose range no base's come near.
                 kind = torch.float16 if trains == "last" else torch.float32
@@ -156,6 +162,25 @@ def open_views(
     if values is None:
         raise ValueError("there are no crops to look at")
     return Views.cached(base, trains, values)
+
+
+def in_parts(network: Callable[[Tensor], Tensor], rows: int) -> Callable[[Tensor], Tensor]:
+    """The same in calls of at most so many rows, of fewer where the memory asks for it."""
+
+    def called(x: Tensor) -> Tensor:
+        nonlocal rows
+        found, rows = halving(lambda parts: torch.cat([network(x[part]) for part in parts]), len(x), rows)
+        return found
+
+    return called
+
+
+def _resident(images: Images, device: torch.device) -> Tensor:
+    """The crops as uint8 on the device, brought there block by block: the host need not hold them all."""
+    pictures = torch.empty((len(images), *images[:0].shape[1:]), dtype=torch.uint8, device=device)
+    for rows in (slice(i, min(i + DRAWN, len(images))) for i in range(0, len(images), DRAWN)):
+        pictures[rows] = torch.from_numpy(np.ascontiguousarray(images[rows])).to(device)
+    return pictures
 
 
 def autocast(device: torch.device) -> AbstractContextManager[object]:

@@ -4,44 +4,39 @@ training, and what it leaves: the adapted vectors and the model."""
 from __future__ import annotations
 
 import hashlib
-import json
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from vcn_trt import store
 from vcn_trt.adapt import model as models
 from vcn_trt.adapt.branch import Branch, look
+from vcn_trt.adapt.footage import Kept, views_of
 from vcn_trt.adapt.heads import Head, mlp_head, whitened_head
 from vcn_trt.adapt.match import find_matches
 from vcn_trt.adapt.model import Adapted, MetricHead
-from vcn_trt.adapt.split import Trains, Views, chosen, open_views
+from vcn_trt.adapt.refit import CROPS, fitted, running
+from vcn_trt.adapt.split import Views, chosen
 from vcn_trt.adapt.train import Matcher, Progress, adapt
 from vcn_trt.backends.base import Backend, Network
 from vcn_trt.config import AdaptConfig, MatchConfig
 from vcn_trt.embed import Base
 from vcn_trt.errors import ModelError
-from vcn_trt.overlap import cores
 from vcn_trt.ragged import Ragged, unit_rows
 from vcn_trt.rounds import MATCHES, write_rounds
 from vcn_trt.run import Desk, Stage
-from vcn_trt.types import PLAIN, BaseVectors, Crops, Embeddings, Faces, Images, TrackSet
+from vcn_trt.types import PLAIN, BaseVectors, Embeddings, TrackSet
 from vcn_trt.zoo.base import FaceBase
-from vcn_trt.zoo.export import cached_onnx, content_hash
 
 VECTORS = "embeddings.npz"
 MODEL = f"model/{models.WEIGHTS}"
 ONNX = f"model/{models.ONNX}"
 VIEWS = ".work/views.npy"
-
-_AT_ONCE = 4
-"""Crops a call of the network on a CPU: more are no faster."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,7 +125,7 @@ def load_base(folder: Path, facts: dict[str, Any]) -> Adaptation:
     return Adaptation(store.read_embeddings(folder / VECTORS), np.zeros((0, 0, 0), np.float16), folder / MODEL)
 
 
-ADAPT = Stage("adapt", 1, (VECTORS, VIEWS, MATCHES, MODEL, ONNX), adapt_run, load)
+ADAPT = Stage("adapt", 2, (VECTORS, VIEWS, MATCHES, MODEL, ONNX), adapt_run, load)
 NO_ADAPT = Stage("adapt", 1, (VECTORS,), keep_base, load_base)
 
 
@@ -154,15 +149,15 @@ def _trained(
 ) -> tuple[Adapted, NDArray[np.float32], NDArray[np.float32] | None, list[Ragged], dict[str, Any]]:
     """The adapted model, its unit vectors (n_views, n_kept, d), the student's where it is another, each round's matches
     and facts."""
-    trains = chosen(config.trains, torch.device(backend.torch_device))
-    views = _views(desk, tracks, kept, base, base.network, trains, backend, config, seed)
+    device = torch.device(backend.torch_device)
+    trains, images = chosen(config.trains, device), Kept(tracks, kept)
+    views = views_of(desk, images, base.torch, base.network, trains, device, config, seed)
     generator = torch.Generator().manual_seed(seed)
     if config.head == "mlp":
         head = mlp_head(base.manifest.dim, config.outputs, generator)
     else:
-        with torch.no_grad():
-            untrained = Branch(base.torch, _untouched(base, config, seed).head, trains)
-            plain = look(untrained.to(views.device), views, seed, "base").cpu()
+        untrained = Branch(base.torch, _untouched(base, config, seed).head, trains).placed(device)
+        plain = look(untrained, views, seed, "base").cpu()
         head = whitened_head(plain, groups, config.outputs, config.shrink, generator)
 
     def told(now: Progress) -> None:
@@ -170,15 +165,15 @@ def _trained(
         desk.progress(now.step, now.steps, what)
 
     trained = adapt(views, head, groups, matcher, config, seed, desk.unfinished, told)
-    teacher = trained.teacher
-    z = look(teacher, views, seed, "head").cpu().numpy()
-    alone = trained.student is teacher
-    student = None if alone else look(trained.student, views, seed, "head", PLAIN).cpu().numpy()
-    facts: dict[str, Any] = {
+    z, said = _looked(trained.teacher, views, base, images, seed, views.n_views)
+    alone, student, more = trained.student is trained.teacher, None, said
+    if not alone:
+        student, more = _looked(trained.student, views, base, images, seed, PLAIN)
+    facts: dict[str, Any] = said | {
         "trains": trains,
         "views": views.n_views,
         "rounds": [{"matches": r.matches, "loss": round(r.loss, 4)} for r in trained.rounds],
-        "warnings": list(trained.notes),
+        "warnings": [*trained.notes, *dict.fromkeys(said["warnings"] + more["warnings"])],
     }
     if trained.fell_back:
         facts["warnings"].append(f"{trained.fell_back}: the answer stands on the start, which was not trained")
@@ -198,18 +193,35 @@ def _taken(
 ) -> tuple[Adapted, NDArray[np.float32], NDArray[np.float32] | None, dict[str, Any]]:
     """The model of another run on this one's crops."""
     adapted = models.load(given.path, base.torch, base.identity)
-    facts = {"trains": "nothing: the model is given", "model": str(given.path)}
+    facts: dict[str, Any] = {"trains": "nothing: the model is given", "model": str(given.path), "warnings": []}
     if not len(kept):
         return adapted, np.zeros((PLAIN, 0, adapted.head.prototypes.shape[1]), np.float32), None, facts
+    device, images = torch.device(backend.torch_device), Kept(tracks, kept)
 
     def seen(by: FaceBase, head: Head) -> NDArray[np.float32]:
-        network = base.network if _same_weights(by, base.torch) else backend.open_network(cached_onnx(by))
-        views = _views(desk, tracks, kept, replace(base, torch=by), network, "head", backend, config, seed)
-        return look(Branch(by, head, "head").to(views.device), views, seed, "head").cpu().numpy()
+        network, said = fitted(by, base, images.some(CROPS), device)
+        facts["warnings"] += [w for w in said.pop("warnings") if w not in facts["warnings"]]
+        facts.update(said)
+        views = views_of(desk, images, by, network, "head", device, config, seed)
+        return look(Branch(by, head, "head").placed(device), views, seed, "head").cpu().numpy()
 
-    z = seen(adapted.base, adapted.head)
     alone = torch.equal(adapted.student_head.prototypes, adapted.head.prototypes)
-    return adapted, z, None if alone else seen(adapted.student_base, adapted.student_head)[:PLAIN], facts
+    student = None if alone else seen(adapted.student_base, adapted.student_head)[:PLAIN]
+    return adapted, seen(adapted.base, adapted.head), student, facts
+
+
+def _looked(
+    branch: Branch, views: Views, base: Base, images: Kept, seed: int, n_views: int
+) -> tuple[NDArray[np.float32], dict[str, Any]]:
+    """The unit vectors of a branch that has trained. Where its whole base did, through the backend's network with the
+    weights it has now: of the vectors and features that the others train on, torch has next to nothing left to do.
+    -> (n_views, n_kept, d), and facts"""
+    network: Network | None = None
+    facts: dict[str, Any] = {"warnings": []}
+    if branch.trains == "all":
+        network, facts = fitted(branch.base, base, images.some(CROPS), views.device)
+    with nullcontext() if network is None else running(network, "embedding", views.device) as vectors:
+        return look(branch, views, seed, "head", n_views, vectors).cpu().numpy(), facts
 
 
 def _untouched(base: Base, config: AdaptConfig, seed: int) -> Adapted:
@@ -219,94 +231,6 @@ def _untouched(base: Base, config: AdaptConfig, seed: int) -> Adapted:
     head = whitened_head(torch.zeros(1, 0, base.manifest.dim), nothing, config.outputs, config.shrink, generator)
     centre = torch.zeros(config.outputs)
     return Adapted(base.torch, head, base.torch, head, centre, config.tau_student, config.tau_teacher)
-
-
-def _views(
-    desk: Desk,
-    tracks: TrackSet,
-    kept: NDArray[np.int64],
-    base: Base,
-    network: Network,
-    trains: Trains,
-    backend: Backend,
-    config: AdaptConfig,
-    seed: int,
-) -> Views:
-    """The kept crops in all their views, through the frozen part of the base on the backend's network. What a head
-    alone trains on is kept: another training need not make it again."""
-    sides = _sides(tracks.faces, tracks.crops)[kept] if config.footage_sizes else None
-    images, device = _Rows(tracks.images, kept), torch.device(backend.torch_device)
-    if trains != "head":
-        return _opened(desk, images, sides, base, network, trains, device, config, seed)
-    parts = [content_hash(base.torch), config.views, seed, [images.digest(), None if sides is None else sides.tolist()]]
-    path = desk.keep / f"views-{hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]}.npz"
-    kept_before = store.read_npz(path)
-    if kept_before is not None:
-        return Views.cached(base.torch, "head", torch.from_numpy(kept_before["values"]).to(device))
-    views = _opened(desk, images, sides, base, network, trains, device, config, seed)
-    for old in desk.keep.glob("views-*.npz"):
-        old.unlink()
-    store.replace_npz(path, {"values": views.content.cpu().numpy()})
-    return views
-
-
-def _opened(
-    desk: Desk,
-    images: Images,
-    sides: NDArray[np.float32] | None,
-    base: Base,
-    network: Network,
-    trains: Trains,
-    device: torch.device,
-    config: AdaptConfig,
-    seed: int,
-) -> Views:
-    output = "features" if trains == "last" else "embedding"
-    with ThreadPoolExecutor(cores(), thread_name_prefix="network") as pool:
-
-        def frozen(x: Tensor) -> Tensor:
-            some = [x[i : i + _AT_ONCE].numpy() for i in range(0, len(x), _AT_ONCE)]
-            found = pool.map(lambda crops: network({"input": crops})[output], some)
-            return torch.cat([torch.as_tensor(y) for y in found])
-
-        def told(done: int, total: int) -> None:
-            desk.progress(done, total, "crops")
-
-        on_cpu = frozen if device.type == "cpu" else None
-        return open_views(base.torch, images, sides, trains, config.views, seed, device, on_cpu, told)
-
-
-class _Rows:
-    """Some of the pictures, in order."""
-
-    def __init__(self, images: Images, rows: NDArray[np.int64]) -> None:
-        self.images, self.rows = images, rows
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def __getitem__(self, rows: Any) -> NDArray[np.uint8]:
-        return self.images[self.rows[rows]]
-
-    def digest(self) -> str:
-        """sha256 of them."""
-        digest = hashlib.sha256()
-        for i in range(0, len(self), 256):
-            digest.update(np.ascontiguousarray(self[i : i + 256]).data)
-        return digest.hexdigest()
-
-
-def _same_weights(one: FaceBase, other: FaceBase) -> bool:
-    mine, its = one.state_dict(), other.state_dict()
-    return all(torch.equal(mine[k], its[k]) for k in its)
-
-
-def _sides(faces: Faces, crops: Crops) -> NDArray[np.float32]:
-    """The shorter side of each crop's face box, in pixels of the picture. (n_crops,)"""
-    first = np.searchsorted(faces.track, crops.track)
-    rows = first + (crops.frame - faces.frame[first])  # a track has a face in every frame, interpolated or seen
-    size = faces.box[rows, 2:] - faces.box[rows, :2]
-    return np.asarray(size.min(1), np.float32)
 
 
 def _write(

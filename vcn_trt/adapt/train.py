@@ -36,6 +36,9 @@ that each track is matched with."""
 _ROWS = 4096
 """Crops whose logits are held at once."""
 
+_UNREAD = 10
+"""Steps on a card whose losses are read together."""
+
 
 @dataclass(frozen=True)
 class Progress:
@@ -90,11 +93,11 @@ def adapt(
 
     tracks: row numbers of the views' crops, a group a track, empty ones allowed. matcher: sees the teacher's unit
     vectors or the student's base vectors (config.match_space) before each round. checkpoint: a folder for the state
-    between rounds; the same call after a kill goes on there, to the same bits. On a CPU it runs on one thread, so that
-    the answer does not hang on the number of cores. Neither `views.base` nor `head` is changed. A training that
+    between rounds; the same call after a kill goes on there, on a CPU to the same bits. There it runs on one thread, so
+    that the answer does not hang on the number of cores. Neither `views.base` nor `head` is changed. A training that
     collapses or diverges is given up for its start, which the answer says.
     """
-    with _one_thread(views.device):
+    with _repeatable(views.device):
         student = _student(views, head, config, seed)
         centre = _first_centre(student, views)
         start = _signs(student, centre, views, config)
@@ -126,10 +129,10 @@ def adapt(
             branch = steps.teacher if config.match_space == "head" else steps.student
             matches = matcher(look(branch, views, seed, config.match_space).cpu().numpy())
             matched.append(matches)
-            losses = []
-            for _ in range(config.steps):
-                losses.append(steps.step(matches))
-                if not math.isfinite(losses[-1]):
+            losses: list[float] = []
+            for some in _steps(steps, matches, config.steps, views.device):
+                losses += some
+                if not all(map(math.isfinite, some)):
                     return given_up("the training diverged: its loss is no number")
                 done = (number + 1, config.rounds, steps.done, steps.total)
                 progress(Progress(*done, losses[-1], len(matches.values)))
@@ -145,18 +148,23 @@ def adapt(
         return outcome(steps.teacher, steps.student, steps.centre)
 
 
+def _steps(steps: Steps, matches: Ragged, n: int, device: torch.device) -> Iterator[list[float]]:
+    """n steps, and their losses as they are read: one by one on a CPU, some together on a card, where each reading
+    waits until all its work is done."""
+    unread: list[Tensor] = []
+    for left in reversed(range(n)):
+        unread.append(steps.step(matches))
+        if device.type == "cpu" or len(unread) == _UNREAD or not left:
+            yield torch.stack(unread).cpu().tolist()
+            unread.clear()
+
+
 def _student(views: Views, head: Head, config: AdaptConfig, seed: int) -> Branch:
     """On the device that trains. A transformer that trains whole gets a patch head; cached views show no patches."""
     base, device, patch_head = views.base, views.device, None
     if isinstance(base, VisionTransformer) and views.trains == "all" and config.mask_ratio > 0:
         patch_head = mlp_head(base.width, config.outputs, torch.Generator().manual_seed(seed))
-    student = Branch(base, head, views.trains, patch_head)
-    student.head.to(device)
-    if views.trains != "head":  # else its base is the caller's, and nothing runs through it
-        student.to(device)
-        if device.type == "cuda":
-            student.base.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return student
+    return Branch(base, head, views.trains, patch_head).placed(device)
 
 
 @torch.no_grad()
@@ -185,11 +193,14 @@ def _identity(views: Views, head: Head, tracks: Ragged, config: AdaptConfig, see
 
 
 @contextmanager
-def _one_thread(device: torch.device) -> Iterator[None]:
-    """Sums over several threads differ in their last digit with their number."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1 if device.type == "cpu" else before)
+def _repeatable(device: torch.device) -> Iterator[None]:
+    """On a CPU one thread: sums over several differ in their last digit with their number. On a card those kernels of
+    cuDNN that add in one order; what torch's own attention adds up there may still differ in its last digit."""
+    threads, deterministic = torch.get_num_threads(), torch.backends.cudnn.deterministic
+    torch.set_num_threads(1 if device.type == "cpu" else threads)
+    torch.backends.cudnn.deterministic = True
     try:
         yield
     finally:
-        torch.set_num_threads(before)
+        torch.set_num_threads(threads)
+        torch.backends.cudnn.deterministic = deterministic

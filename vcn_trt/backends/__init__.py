@@ -8,8 +8,9 @@ from vcn_trt.errors import DeviceError
 __all__ = ["Backend", "open"]
 
 
-def open(device: str) -> Backend:
+def open(device: str, gpu_memory: float = 0.0) -> Backend:
     """The backend of a device. "auto" takes the best column there is; its `description` says which and why.
+    gpu_memory: GiB of a card that may be used, 0 for all.
 
     Raises DeviceError for a device that is not there: there is no quiet fall-back.
     """
@@ -25,5 +26,5 @@ def open(device: str) -> Backend:
     if device.split(":")[0] == "cuda":
         from vcn_trt.backends.cuda import open_cuda
 
-        return open_cuda(device)
+        return open_cuda(device, gpu_memory)
     raise DeviceError(f"unknown device {device!r}; expected auto, cpu or cuda:N")

@@ -205,7 +205,8 @@ class Ops(Protocol):
 @dataclass(frozen=True)
 class Backend:
     """One column of the three seams, passed along and never global. torch_device: where torch trains beside it.
-    streams: how many videos it decodes best at once."""
+    streams: how many videos it decodes best at once.
+    memory: what was taken of a card's since the last call, as facts for the record; none where there is no card."""
 
     name: str
     torch_device: str
@@ -214,6 +215,7 @@ class Backend:
     open_network: Callable[[Path], Network]
     description: str = ""
     streams: int = 1
+    memory: Callable[[], dict[str, Any]] = dict
 
     @property
     def identity(self) -> str:

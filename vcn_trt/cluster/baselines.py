@@ -1,8 +1,9 @@
 """Clustering without adaptation, on the mean embedding of each track: what the paper's method is compared with.
 
-Average-link HAC through SciPy, DBSCAN and HDBSCAN through scikit-learn, FINCH (Sarfraz et al., CVPR 2019) through
-finch-clust. Every track is someone: a point that a method calls noise becomes a person of its own. Each method holds
-all N^2 distances (HAC 16 to 24 bytes a pair of tracks, some 5 GB for 20,000): for productions, not archives.
+Average-link HAC through SciPy, DBSCAN and HDBSCAN through scikit-learn (on a card through cuML, where it is installed),
+FINCH (Sarfraz et al., CVPR 2019) through finch-clust. Every track is someone: a point that a method calls noise becomes
+a person of its own. Each method but cuML's holds all N^2 distances (HAC 16 to 24 bytes a pair of tracks, some 5 GB for
+20,000): for productions, not archives.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from scipy.spatial.distance import pdist, squareform
 from sklearn.cluster import DBSCAN, HDBSCAN
 from sklearn.metrics import silhouette_score
 
+from vcn_trt.cluster import cuml
 from vcn_trt.errors import ModelError, UsageError
 from vcn_trt.ragged import Ragged
 from vcn_trt.types import UNKNOWN, Clusters, Merge
@@ -38,6 +40,7 @@ def cluster_tracks(
     *,
     threshold: float | None = None,
     k: int = 0,
+    torch_device: str = "cpu",
 ) -> Clusters:
     """Tracks to people by one of the baselines.
 
@@ -72,9 +75,9 @@ def cluster_tracks(
     elif method == "hac":
         found, merges = hac(unit, THRESHOLDS["hac"] if threshold is None else threshold, k)
     elif method == "dbscan":
-        found = dbscan(unit, THRESHOLDS["dbscan"] if threshold is None else threshold)
+        found = dbscan(unit, THRESHOLDS["dbscan"] if threshold is None else threshold, torch_device=torch_device)
     elif method == "hdbscan":
-        found = hdbscan(unit)
+        found = hdbscan(unit, torch_device=torch_device)
     else:
         found = finch(unit, k)
     labels = np.full(len(someone), UNKNOWN, np.int32)
@@ -115,20 +118,24 @@ def hac(unit: NDArray[np.float64], threshold: float, k: int = 0) -> tuple[Labell
     return found, merges
 
 
-def dbscan(unit: NDArray[np.float64], threshold: float, min_samples: int = 2) -> Labelling:
+def dbscan(unit: NDArray[np.float64], threshold: float, min_samples: int = 2, torch_device: str = "cpu") -> Labelling:
     """DBSCAN (Ester et al. 1996) with `threshold` as its radius in cosine distance. With `min_samples` of 2 its
     clusters are the connected groups of tracks that near (3 measured alike)."""
+    if cuml.serves(torch_device):
+        return _alone(cuml.dbscan(unit, max(threshold, 1e-12), min_samples))
     square = squareform(_cosine_distances(unit))
     return _alone(DBSCAN(eps=max(threshold, 1e-12), min_samples=min_samples, metric="precomputed").fit_predict(square))
 
 
-def hdbscan(unit: NDArray[np.float64], min_cluster_size: int = 2) -> Labelling:
+def hdbscan(unit: NDArray[np.float64], min_cluster_size: int = 2, torch_device: str = "cpu") -> Labelling:
     """HDBSCAN (Campello et al. 2013): the clusters that persist over all radii.
 
     Unit vectors by Euclidean distance, which orders pairs as cosine does. One single person cannot be its answer: then
     everyone is alone. `min_cluster_size` of 3 measured better (B-cubed F 0.93 against 0.91 over the episodes), but
     could never find a person of two tracks.
     """
+    if cuml.serves(torch_device):
+        return _alone(cuml.hdbscan(unit, min_cluster_size))
     model = HDBSCAN(min_cluster_size=min_cluster_size, metric="euclidean", allow_single_cluster=False, copy=True)
     return _alone(model.fit_predict(unit))
 

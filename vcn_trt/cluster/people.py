@@ -15,6 +15,7 @@ from vcn_trt import store
 from vcn_trt.adapt.serfiq import mad_reject, track_quality, weak_tracks
 from vcn_trt.adapt.stage import Adaptation
 from vcn_trt.backends.base import Backend, Ops
+from vcn_trt.cluster import cuml
 from vcn_trt.cluster.alike import crop_profiles, track_profiles
 from vcn_trt.cluster.baselines import by_size, cluster_tracks
 from vcn_trt.cluster.calibrated import group_tracks
@@ -59,7 +60,10 @@ def cluster(
     else:
         vectors = adapted.vectors.base if config.vectors == "base" else adapted.vectors.adapted
         by_track = Ragged(np.asarray(vectors)[rows.values], rows.offsets)
-        people = cluster_tracks(by_track, config.method, threshold=config.threshold, k=config.k)
+        device = backend.torch_device
+        people = cluster_tracks(by_track, config.method, threshold=config.threshold, k=config.k, torch_device=device)
+        if config.method in ("dbscan", "hdbscan"):
+            facts["by"] = "cuML" if cuml.serves(device) else "scikit-learn"
         facts["warnings"].append(BASELINE_NOTE.format(method=config.method, vectors=config.vectors))
     facts["warnings"] += together(pairs, people.labels, config)
     labelled = table.with_columns(cluster=people.labels)

@@ -8,6 +8,7 @@ input shows it at a size the anchors know. It costs a sixteenth of the first.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,6 +19,7 @@ from vcn_trt.backends.base import Backend, FrameBatch, Network, RawFaces
 from vcn_trt.boxes import covered, iou
 from vcn_trt.config import DetectConfig
 from vcn_trt.errors import ModelError
+from vcn_trt.halving import halving
 from vcn_trt.zoo.manifest import Manifest
 
 VERSION = 2
@@ -45,13 +47,21 @@ SMALLEST, LARGEST = 640, 1280
 
 
 class FaceDetector:
-    """Batches of frames to faces. Calls may overlap from several threads: it holds nothing that changes."""
+    """Batches of frames to faces. Calls may overlap from several threads: all that changes is how many frames fit on a
+    card at once."""
 
     def __init__(self, network: Network, manifest: Manifest, backend: Backend, config: DetectConfig) -> None:
         self._network, self._manifest, self._ops, self._config = network, manifest, backend.ops, config
+        self._fits = sys.maxsize  # frames at once: all of a batch, until a card's memory says otherwise
 
     def __call__(self, batch: FrameBatch) -> list[RawFaces]:
         """The faces of each frame above `config.score`, best first, in pixels of the displayed picture."""
+        found, self._fits = halving(
+            lambda parts: [self._faces(rows_of(batch, part)) for part in parts], len(batch), self._fits
+        )
+        return [faces for part in found for faces in part]
+
+    def _faces(self, batch: FrameBatch) -> list[RawFaces]:
         size = self._config.size or working_size(batch)
         faces, factor = self._look(batch, size)
         if self._config.close_up and min(batch.pixels[0].width, batch.pixels[0].height) * factor > OUTGROWN:
@@ -92,6 +102,11 @@ def working_size(batch: FrameBatch) -> int:
     network."""
     longer: int = max(batch.pixels[0].width, batch.pixels[0].height)
     return min(max(longer // 2, SMALLEST), LARGEST)
+
+
+def rows_of(batch: FrameBatch, rows: slice) -> FrameBatch:
+    """Some frames of a batch."""
+    return FrameBatch(batch.pixels[rows], batch.frame_indices[rows], batch.seconds[rows])
 
 
 def take(faces: RawFaces, rows: NDArray[Any]) -> RawFaces:

@@ -15,6 +15,7 @@ import numpy as np
 
 from vcn_trt import store
 from vcn_trt.backends.base import Backend, Network
+from vcn_trt.card_errors import as_device_error
 from vcn_trt.config import IngestConfig, what_counts
 from vcn_trt.errors import ModelError, VcnError, VideoError
 from vcn_trt.ingest import parts
@@ -88,6 +89,8 @@ def _outcome(work: Callable[[], Ingested], folder: Path) -> Outcome:
     except (VcnError, OSError, MemoryError):
         raise  # the disk, a model, the machine: not this video's fault
     except Exception as error:
+        if lost := as_device_error(error):
+            raise lost from error  # every other video would fail by it
         # What no one foresaw is reported with its place in the code.
         place = traceback.extract_tb(error.__traceback__)[-1]
         reason = f"unexpected {type(error).__name__}: {error} ({Path(place.filename).name}:{place.lineno})"

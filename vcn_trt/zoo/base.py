@@ -58,10 +58,14 @@ def prepare(crops: Pixels, manifest: Manifest) -> Pixels:
         planes = planes if rows is None else rows @ planes
         return cast(Pixels, np.ascontiguousarray(planes if columns is None else planes @ columns.T))
     on = crops.device
-    x = crops.to(torch.float32)[..., order].permute(0, 3, 1, 2)
-    x = (x - torch.from_numpy(mean).to(on)[:, None, None]) * torch.from_numpy(factor).to(on)[:, None, None]
-    x = x if rows is None else torch.from_numpy(rows).to(on) @ x
-    return (x if columns is None else x @ torch.from_numpy(columns).to(on).T).contiguous()
+
+    def there(array: NDArray[np.float32]) -> Tensor:
+        return torch.from_numpy(array).to(on, non_blocking=True)
+
+    x = crops.to(torch.float32) if manifest.rgb else crops.to(torch.float32).flip(3)  # an index would wait for a card
+    x = (x.permute(0, 3, 1, 2) - there(mean)[:, None, None]) * there(factor)[:, None, None]
+    x = x if rows is None else there(rows) @ x
+    return (x if columns is None else x @ there(columns).T).contiguous()
 
 
 def _enlarge(n: int, size: int) -> NDArray[np.float32]:
