@@ -31,7 +31,7 @@ def bench(
     files: Annotated[
         list[Path] | None,
         typer.Argument(
-            metavar="[VIDEO]...", help="Films to measure on; the sample film by default. With --show: results."
+            metavar="VIDEO...", help="Films to measure on; the sample film by default. With --show: results."
         ),
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda:N.")] = "auto",
@@ -103,6 +103,11 @@ def _open(
     backend = backends.open(device)
     kind = backend.torch_device.split(":")[0]
     settings = load(config, [*(sets or []), f"device={device}"])
+    try:
+        rates = measure_rates(backend.torch_device)
+    except RuntimeError as error:  # torch's, out of memory among them
+        ERR.print(f"Note: this device's rates cannot be measured ({error}); there will be no floors", markup=False)
+        rates = None
     gpu = ""
     if kind == "cuda":
         import torch
@@ -116,7 +121,7 @@ def _open(
         seconds=seconds,
         tracks=tracks or TRACKS[kind],
         folder=folder,
-        rates=measure_rates(backend.torch_device),
+        rates=rates,
         gpu=gpu,
     )
 

@@ -29,7 +29,7 @@ def decode(bench: Bench) -> Iterator[Figure]:
     ]
     facts = {"size": f"{video.width}x{video.height}", "codec": video.codec, "frames_a_call": config.batch}
     for streams in bench.streams:
-        yield from race("decode", "frames", streams, contestants, bench.host_clock, bench.seconds, most, facts)
+        yield from race("file to frames", "frames", streams, contestants, bench.host_clock, bench.seconds, most, facts)
 
 
 def _each(batches: Callable[[Path], Iterator[int]], films: Sequence[Path], n: int) -> list[Call]:

@@ -7,7 +7,7 @@ import time
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from vcn_trt.backends.cuda.floor import Card, Work
+from vcn_trt.backends.cuda.floor import H100, H200, Card, Work
 from vcn_trt.bench.clock import Clock, device_clock
 from vcn_trt.bench.measure import Most
 
@@ -37,6 +37,12 @@ class Rates:
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
+
+
+def sheet(gpu: str) -> dict[str, Any] | None:
+    """What the card's data sheet promises, where it is known here."""
+    known = next((card for card in (H100, H200) if card.name.split()[0] in _words(gpu)), None)
+    return known._asdict() if known else None
 
 
 def measure_rates(torch_device: str) -> Rates:
@@ -74,11 +80,16 @@ def most_of(work: Work, units: float, card: Card) -> Most:
 
 def most_decoded(gpu: str, codec: str, width: int, height: int) -> Most | None:
     """Frames a second of all of a card's decoder engines; None where no rule of thumb is known."""
-    engines = next((n for name, n in NVDEC_ENGINES.items() if name in gpu.replace("-", " ").split()), 0)
+    engines = next((n for name, n in NVDEC_ENGINES.items() if name in _words(gpu)), 0)
     if not engines or codec not in NVDEC_1080P:
         return None
     rate = engines * NVDEC_1080P[codec] * (1920 * 1080) / (width * height)
     return Most(rate, f"{engines} NVDEC engines, by rule of thumb")
+
+
+def _words(gpu: str) -> list[str]:
+    """Of a card's name: "NVIDIA H100 80GB HBM3", "NVIDIA H100-SXM"."""
+    return gpu.replace("-", " ").split()
 
 
 def _best(call: Any, clock: Clock) -> float:

@@ -28,7 +28,7 @@ CARD_BATCH = 16
 
 FACES, BOXES, SCORE = 32, 200, 0.99
 CROPS_A_TRACK, DIM = 6, 128
-GAUSSIANS = {"cpu": (64, 256), "cuda": (2048, 10_000)}
+GAUSSIANS = {"cpu": (16, 256), "cuda": (256, 10_000)}
 """Tracks and points of the densities."""
 PAIRS = {"cpu": 2000, "cuda": 20_000}
 """Tracks of pair_edges and softmax_means, at most those of the clustering."""
@@ -55,7 +55,9 @@ def kernels(bench: Bench) -> Iterator[Figure]:
     batch = bench.first_batch()
     other = _cpu_column(bench) if bench.on_card else None
     for op in [*_of_frames(bench, batch), *_of_detections(bench, batch), *_of_tracks(bench)]:
-        contestants = [Contestant(OURS, bench.backend.name, _calls(op, bench.backend.ops, batch))]
+        contestants = [
+            Contestant(OURS, f"{bench.backend.name}, one call at a time", _calls(op, bench.backend.ops, batch))
+        ]
         if op.peer:
             by, how, opened = op.peer
             contestants.append(Contestant(by, how, _peer(op, opened)))
@@ -207,7 +209,9 @@ def _of_tracks(bench: Bench) -> list[Op]:
         Op(
             *("log_densities", "densities", tracks * points, of_gaussians),
             lambda ops, b: ops.log_densities(crops, asked, "full", 1.0),
-            peer=("SciPy", "multivariate_normal.logpdf, float64, CPU", lambda: peers.log_densities(crops, asked)),
+            peer=("torch", f"Cholesky, float64, {device}", lambda: peers.log_densities_on(crops, asked, device))
+            if bench.on_card
+            else ("SciPy", "multivariate_normal.logpdf, float64", lambda: peers.log_densities(crops, asked)),
         ),
         Op(
             *("own_log_densities", "densities", tracks * 20, of_gaussians | {"points": "its own crops"}),

@@ -13,6 +13,7 @@ from vcn_trt.bench import record, sensors
 from vcn_trt.bench.bench import Bench
 from vcn_trt.bench.decoding import decode
 from vcn_trt.bench.grouping import cluster
+from vcn_trt.bench.limits import sheet
 from vcn_trt.bench.maths import kernels
 from vcn_trt.bench.measure import OURS, Figure, reason_of
 from vcn_trt.bench.networks import detect, embed
@@ -57,6 +58,7 @@ def begin(bench: Bench, command: str, parts: Sequence[str]) -> dict[str, Any]:
         "machine": record.machine(),
         "versions": record.versions(),
         "rates": bench.rates.to_json() if bench.rates else None,
+        "sheet": sheet(bench.gpu),
         "settings": {
             "parts": list(parts),
             "streams": list(bench.streams),

@@ -3,6 +3,7 @@ beforehand where that is the peer's way."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -16,6 +17,10 @@ from vcn_trt.ragged import Ragged
 
 TILE = 2048
 """Rows of a block of the pair matrix: torch wants large products."""
+
+REGULAR = 1e-6
+GAUSSIANS = 32
+"""Of which all distances are held at once."""
 
 
 def nms(boxes: NDArray[np.float32], scores: NDArray[np.float32], threshold: float) -> Callable[[], Any]:
@@ -62,14 +67,35 @@ def pair_edges(
 
 
 def log_densities(tracks: Ragged, points: NDArray[np.float64]) -> Callable[[], Any]:
-    """Each track's own Gaussian, its covariance made regular as ours is: by a millionth of the pooled variance, 1."""
+    """Each track's own Gaussian by SciPy, its covariance made regular as ours is: by a millionth of the pooled
+    variance, which is 1."""
 
-    def call() -> Any:
+    def call() -> NDArray[np.float64]:
         out = np.empty((len(tracks), len(points)))
         for row, crops in zip(out, tracks, strict=True):
             x = np.asarray(crops, np.float64)
-            covariance = np.cov(x, rowvar=False) + 1e-6 * np.eye(x.shape[1])
+            covariance = np.cov(x, rowvar=False) + REGULAR * np.eye(x.shape[1])
             row[:] = multivariate_normal(x.mean(0), covariance).logpdf(points)
         return out
+
+    return call
+
+
+def log_densities_on(tracks: Ragged, points: NDArray[np.float64], device: str) -> Callable[[], Any]:
+    """The same by torch's Cholesky factors, in double, some tracks at a time; from host to host. Tracks are of one
+    size."""
+
+    def call() -> NDArray[np.float64]:
+        values = torch.from_numpy(np.asarray(tracks.values, np.float64)).to(device)
+        y, out = torch.from_numpy(points).to(device), []
+        n, d = int(tracks.counts[0]), y.shape[1]
+        for x in torch.split(values.reshape(-1, n, d), GAUSSIANS):
+            mean = x.mean(1, keepdim=True)
+            covariance = (x - mean).mT @ (x - mean) / (n - 1) + REGULAR * torch.eye(d, dtype=x.dtype, device=device)
+            factor = torch.linalg.cholesky(covariance)
+            along = torch.linalg.solve_triangular(factor, (y - mean).mT, upper=False)  # (some, d, points)
+            log_det = 2 * factor.diagonal(dim1=1, dim2=2).log().sum(1)
+            out.append(-0.5 * (d * math.log(2 * math.pi) + log_det[:, None] + along.square().sum(1)))
+        return np.asarray(torch.cat(out).cpu())
 
     return call

@@ -9,6 +9,7 @@ from typing import Any
 
 from vcn_trt.bench.parts import SCHEMA
 from vcn_trt.bench.record import markdown
+from vcn_trt.bench.targets import targets
 from vcn_trt.errors import UsageError
 
 Json = dict[str, Any]
@@ -30,8 +31,8 @@ def show(benches: Sequence[Json]) -> str:
     """Each bench's head; then its table, or for several the rates of all in one."""
     heads = [_head(b, "" if len(benches) == 1 else f"{chr(65 + i)}: ") for i, b in enumerate(benches)]
     table = _alone(benches[0]) if len(benches) == 1 else _beside(benches)
-    missing = [line for b in benches for line in _missing(b)]
-    return "\n\n".join([*heads, table, *(["\n".join(missing)] if missing else [])]) + "\n"
+    lists = [_targets(benches[0]) if len(benches) == 1 else [], [line for b in benches for line in _missing(b)]]
+    return "\n\n".join([*heads, table, *("\n".join(lines) for lines in lists if lines)]) + "\n"
 
 
 def _head(bench: Json, mark: str) -> str:
@@ -48,6 +49,8 @@ def _head(bench: Json, mark: str) -> str:
             f"- measured: {rates['bandwidth'] / 1e9:.3g} GB/s; {rates['float32'] / 1e12:.3g} Tflop/s float32"
             f"{half}, {rates['float64'] / 1e12:.3g} float64"
         )
+    if sheet := bench["sheet"]:
+        lines.append(f"- by its data sheet ({sheet['name']}): {sheet['bandwidth'] / 1e9:.4g} GB/s")
     named = [f"{f['name']} ({f['codec']} {f['width']}x{f['height']}, {f['frames']} frames)" for f in films]
     lines.append(f"- film: {', '.join(named)}, {bench['input']['kind']}")
     lines.append(f"- `{bench['command']}`")
@@ -99,6 +102,17 @@ def _beside(benches: Sequence[Json]) -> str:
                 cells[i] = f"{_spread(f['rate'])} {f['unit']}/s{over}"
     rows: list[list[Any]] = [[*key[:4], *cells] for key, cells in found.items()]
     return markdown(["part", "what", "by", "streams", *(chr(65 + i) for i in range(len(benches)))], rows)
+
+
+def _targets(bench: Json) -> list[str]:
+    """Of a card alone: no CPU was ever meant to reach them."""
+    if "gpu" not in bench["device"]:
+        return []
+    lines = []
+    for t in targets(bench):
+        found = "not measured" if t.found is None else f"{_number(t.found)}, {'reached' if t.reached else 'missed'}"
+        lines.append(f"- {t.what}: {found} (wanted: {'at least' if t.least else 'below'} {t.wanted:g})")
+    return lines
 
 
 def _missing(bench: Json) -> list[str]:

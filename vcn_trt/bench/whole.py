@@ -18,9 +18,9 @@ from vcn_trt.sources import find
 
 def whole(bench: Bench) -> Iterator[Figure]:
     """Each number of streams is that many films of one production, run once; its first stage, from frames to tracks, is
-    a figure of its own, which decoding and detection bound. A first run is left out."""
+    a figure of its own, which decoding and detection bound."""
     by = Contestant(OURS, f"{bench.backend.name}, as vcn run", lambda n: [])
-    if bench.on_card:  # its engines are opened and its kernels compiled
+    if bench.on_card:  # a first run compiles kernels and may build engines
         _run(bench, 1)
     for streams in bench.streams:
         seconds, record = _run(bench, streams)
