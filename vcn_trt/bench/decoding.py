@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -32,25 +32,38 @@ def decode(bench: Bench) -> Iterator[Figure]:
         yield from race("file to frames", "frames", streams, contestants, bench.host_clock, bench.seconds, most, facts)
 
 
-def _each(batches: Callable[[Path], Iterator[int]], films: Sequence[Path], n: int) -> list[Call]:
+def _each(batches: Callable[[Path], Generator[int]], films: Sequence[Path], n: int) -> list[Call]:
     """The calls of n streams, each of a film, again and again."""
 
-    def endless(film: Path) -> Iterator[int]:
-        while True:
-            yield from batches(film)
-
-    def call_of(stream: Iterator[int]) -> Call:
-        return lambda: next(stream)
-
-    return [call_of(endless(films[i % len(films)])) for i in range(n)]
+    return [_Stream(batches, films[i % len(films)]) for i in range(n)]
 
 
-def _ours(bench: Bench, film: Path) -> Iterator[int]:
+class _Stream:
+    """A call a batch, of one film again and again."""
+
+    def __init__(self, batches: Callable[[Path], Generator[int]], film: Path) -> None:
+        self._open = partial(batches, film)
+        self._now: Generator[int] | None = None
+
+    def __call__(self) -> float:
+        self._now = self._now or self._open()
+        units = next(self._now, 0)
+        if not units:
+            self._now = self._open()
+            units = next(self._now)
+        return units
+
+    def close(self) -> None:
+        if self._now:
+            self._now.close()
+
+
+def _ours(bench: Bench, film: Path) -> Generator[int]:
     with closing(bench.backend.open_decoder(film, 0, bench.config.decode)) as decoder:
         yield from (len(batch) for batch in decoder)
 
 
-def _pyav(bench: Bench, film: Path) -> Iterator[int]:
+def _pyav(bench: Bench, film: Path) -> Generator[int]:
     """PyAV as anyone would call it. On a card every frame arrives there as NV12, the form that NVDEC gives."""
     keep = _upload(bench.backend.torch_device) if bench.on_card else lambda frame: frame
     with av.open(str(film)) as container:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from statistics import median
 from typing import Any
@@ -14,7 +14,8 @@ from typing import Any
 from vcn_trt.bench.clock import Clock
 
 Call = Callable[[], float]
-"""One piece of work, done or queued on the device when it returns. -> units: frames, crops, ..."""
+"""One piece of work, done or queued on the device when it returns. -> units: frames, crops, ... One that has a `close`
+is closed at the end, in the thread that called it."""
 
 OURS = "ours"
 ROUNDS = 5
@@ -92,30 +93,34 @@ def race(
     """Each contestant for about so many `seconds`, in turns. One that fails is reported with its reason, and the others
     go on. `facts` stand with all."""
     failed: dict[int, str] = {}
-    calls: dict[int, Sequence[Call]] = {}
-    found: dict[int, list[_Round]] = {i: [] for i in range(len(contestants))}
-    for i, contestant in enumerate(contestants):
-        try:
-            calls[i] = contestant.open(streams)
-            if contestant.warm:
-                one_round(calls[i], clock, 0)
-        except Exception as error:
-            failed[i] = reason_of(error)
-    began = time.perf_counter()
-    for turn in range(rounds):
-        for k in range(len(contestants)):
-            i = (k + turn) % len(contestants)  # none always finds the machine as the same other left it
-            if i in failed:
-                continue
+    lanes: dict[int, Lanes] = {}
+    found: dict[int, list[Round]] = {i: [] for i in range(len(contestants))}
+    try:
+        for i, contestant in enumerate(contestants):
             try:
-                found[i].append(one_round(calls[i], clock, seconds / rounds))
+                lanes[i] = Lanes(contestant.open(streams))
+                if contestant.warm:
+                    lanes[i].round(clock, 0)
             except Exception as error:
                 failed[i] = reason_of(error)
-        if time.perf_counter() - began > PATIENCE * seconds * len(contestants):
-            break
+        began = time.perf_counter()
+        for turn in range(rounds):
+            for k in range(len(contestants)):
+                i = (k + turn) % len(contestants)  # none always finds the machine as the same other left it
+                if i in failed:
+                    continue
+                try:
+                    found[i].append(lanes[i].round(clock, seconds / rounds))
+                except Exception as error:
+                    failed[i] = reason_of(error)
+            if time.perf_counter() - began > PATIENCE * seconds * len(contestants):
+                break
+    finally:
+        for some in lanes.values():
+            some.close()
     measured = {
-        i: Measured([(r.units, r.seconds) for r in some], [c for r in some for c in r.calls])
-        for i, some in found.items()
+        i: Measured([(r.units, r.seconds) for r in done], [c for r in done for c in r.calls])
+        for i, done in found.items()
         if i not in failed
     }
     return [
@@ -157,31 +162,46 @@ def figure(
 
 
 @dataclass(frozen=True)
-class _Round:
+class Round:
+    """seconds: on the wall, until the device is done; calls: of each call."""
+
     units: float
     seconds: float
     calls: list[float]
 
 
-def one_round(calls: Sequence[Call], clock: Clock, seconds: float) -> _Round:
-    """Every call in a thread of its own, again and again until `seconds` are over, and once at least."""
-    clock.finish()
-    start = time.perf_counter()
+class Lanes:
+    """Calls side by side, each in a thread of its own from first to last: a decoder can be bound to one."""
 
-    def work(call: Call) -> tuple[float, list[Any]]:
-        units = 0.0
-        marks: list[Any] = []
-        while not marks or time.perf_counter() - start < seconds:
-            before = clock.mark()
-            units += call()
-            marks.append((before, clock.mark()))
-        return units, marks
+    def __init__(self, calls: Sequence[Call]) -> None:
+        self._lanes = [(call, ThreadPoolExecutor(1, thread_name_prefix="bench")) for call in calls]
 
-    with ThreadPoolExecutor(len(calls), thread_name_prefix="bench") as pool:
-        done = list(pool.map(work, calls))
-    clock.finish()
-    took = time.perf_counter() - start
-    return _Round(sum(u for u, _ in done), took, [clock.seconds(a, b) for _, marks in done for a, b in marks])
+    def round(self, clock: Clock, seconds: float) -> Round:
+        """Every call again and again until `seconds` are over, and once at least."""
+        clock.finish()
+        start = time.perf_counter()
+
+        def work(call: Call) -> tuple[float, list[Any]]:
+            units = 0.0
+            marks: list[Any] = []
+            while not marks or time.perf_counter() - start < seconds:
+                before = clock.mark()
+                units += call()
+                marks.append((before, clock.mark()))
+            return units, marks
+
+        flight = [pool.submit(work, call) for call, pool in self._lanes]
+        wait(flight)
+        done = [future.result() for future in flight]
+        clock.finish()
+        took = time.perf_counter() - start
+        return Round(sum(u for u, _ in done), took, [clock.seconds(a, b) for _, marks in done for a, b in marks])
+
+    def close(self) -> None:
+        for call, pool in self._lanes:
+            if close := getattr(call, "close", None):
+                pool.submit(close).result()
+            pool.shutdown()
 
 
 def spread(values: Sequence[float]) -> dict[str, float]:

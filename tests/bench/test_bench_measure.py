@@ -8,7 +8,7 @@ import pytest
 
 from vcn_trt.bench import measure
 from vcn_trt.bench.clock import HostClock
-from vcn_trt.bench.measure import OURS, Call, Contestant, Measured, Most, figure, latency, one_round, race, spread
+from vcn_trt.bench.measure import OURS, Call, Contestant, Lanes, Measured, Most, figure, latency, race, spread
 
 
 def contestant(by: str, call: Call, warm: bool = True) -> Contestant:
@@ -47,13 +47,30 @@ def test_every_stream_calls_in_a_thread_of_its_own() -> None:
         meeting.wait()
         return 4
 
-    done = one_round([call] * 3, HostClock(), 0)
+    done = Lanes([call] * 3).round(HostClock(), 0)
     assert (done.units, len(done.calls)) == (12, 3)
 
 
+def test_a_stream_keeps_its_thread_and_is_closed_in_it() -> None:
+    seen: list[tuple[str, int]] = []
+
+    class Stream:
+        def __call__(self) -> float:
+            seen.append(("call", threading.get_ident()))
+            return 1
+
+        def close(self) -> None:
+            seen.append(("close", threading.get_ident()))
+
+    race("x", "calls", 1, [Contestant(OURS, "so", lambda n: [Stream()])], HostClock(), 1e-9, rounds=3)
+    assert [what for what, _ in seen] == ["call"] * 4 + ["close"]
+    assert len({thread for _, thread in seen}) == 1
+    assert seen[0][1] != threading.get_ident()
+
+
 def test_a_round_takes_its_time_and_one_call_at_least() -> None:
-    assert len(one_round([lambda: 1], HostClock(), 0).calls) == 1
-    done = one_round([lambda: 1], HostClock(), 0.05)
+    assert len(Lanes([lambda: 1]).round(HostClock(), 0).calls) == 1
+    done = Lanes([lambda: 1]).round(HostClock(), 0.05)
     assert done.seconds >= 0.05
     assert done.units == len(done.calls) > 1
 
@@ -71,7 +88,7 @@ def test_contestants_take_turns_and_begin_in_turn() -> None:
 
 def test_a_peer_is_compared_round_by_round(monkeypatch: pytest.MonkeyPatch) -> None:
     rounds = iter([(8, 1), (2, 1), (1, 1), (9, 1), (6, 1), (3, 1)])  # ours, peer | peer, ours | ours, peer
-    monkeypatch.setattr(measure, "one_round", lambda *a: measure._Round(*next(rounds), []))
+    monkeypatch.setattr(measure.Lanes, "round", lambda *a: measure.Round(*next(rounds), []))
     both = [contestant(by, lambda: 1, warm=False) for by in (OURS, "peer")]
     ours, peer = race("x", "calls", 1, both, HostClock(), 1, rounds=3)
     assert ours.over == {"peer": {"median": 4, "min": 2, "max": 9}}  # 8/2, 9/1, 6/3

@@ -34,6 +34,7 @@ def test_frames_are_decoded_again_and_again(bench: Bench, studio: Studio) -> Non
     # A call is a batch, and films that were through were opened anew and closed.
     assert ours[0]["facts"]["frames_a_call"] == 4
     assert len(studio.decoders) > 3
+    assert all(d.closed and not d.reading_when_closed for d in studio.decoders)
     # The scripted film is no file that PyAV could read: the part says so and has its own figures.
     assert found["state"] == "partial"
     assert found["reason"].startswith("file to frames, PyAV: InvalidDataError")

@@ -12,7 +12,7 @@ import pytest
 from vcn_trt.backends.cuda.floor import Card, Work
 from vcn_trt.bench import limits, record, sensors
 from vcn_trt.bench.clock import EventClock, SyncedClock
-from vcn_trt.bench.measure import one_round
+from vcn_trt.bench.measure import Lanes
 
 
 class FakeTorch:
@@ -69,7 +69,7 @@ def test_events_time_the_card_without_waiting_for_it() -> None:
         torch.ask(250)
         return 1
 
-    done = one_round([call], clock, 0)
+    done = Lanes([call]).round(clock, 0)
     assert (calls, done.calls) == (1, [0.25])
     assert torch.synced == 2  # before the round and after it, not between
 
