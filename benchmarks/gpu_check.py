@@ -141,15 +141,20 @@ def setup(venv: Path, wheels: str) -> None:
     print("missing:", ", ".join(missing) or "nothing")
     if not missing:
         return
-    subprocess.run([sys.executable, "-m", "venv", "--system-site-packages", "--without-pip", str(venv)], check=True)
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(venv)], check=True)
     inside = str(venv / "bin" / "python")
+    site = site_of(inside)
+    # This Python may be of an environment itself, which --system-site-packages would not see.
+    here = [p for p in sys.path if p.endswith(("site-packages", "dist-packages"))]
+    (site / "of_the_host.pth").write_text("".join(f"{p}\n" for p in here), encoding="utf-8")
     where = ["--no-index", "--find-links", wheels] if wheels else ["--retries", "1", "--timeout", "10"]
     install = [sys.executable, "-m", "pip", "--python", inside, "install", "--progress-bar", "off", *where]
     packages = [m for m in missing if m != "vcn-trt"]
     failed = []
     if packages and subprocess.run([*install, *packages]).returncode:
         failed = [p for p in packages if subprocess.run([*install, p]).returncode]
-    _name_the_package(inside)
+    if "vcn-trt" in missing:
+        name_the_package(site)
     if failed:
         sys.exit(f"not installed: {', '.join(failed)}")
 
@@ -177,11 +182,14 @@ def lacking() -> list[str]:
     return found
 
 
-def _name_the_package(python: str) -> None:
+def site_of(python: str) -> Path:
+    code = "import sysconfig; print(sysconfig.get_paths()['purelib'])"
+    return Path(subprocess.run([python, "-c", code], capture_output=True, text=True, check=True).stdout.strip())
+
+
+def name_the_package(site: Path) -> None:
     """The package runs from the checkout and asks for its own version: its metadata alone, so that no build tool is
     needed."""
-    code = "import sysconfig; print(sysconfig.get_paths()['purelib'])"
-    site = Path(subprocess.run([python, "-c", code], capture_output=True, text=True, check=True).stdout.strip())
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     folder = site / f"vcn_trt-{project['version']}.dist-info"
     folder.mkdir(exist_ok=True)

@@ -103,16 +103,15 @@ def _open(
     backend = backends.open(device)
     kind = backend.torch_device.split(":")[0]
     settings = load(config, [*(sets or []), f"device={device}"])
-    try:
-        rates = measure_rates(backend.torch_device)
-    except RuntimeError as error:  # torch's, out of memory among them
-        ERR.print(f"Note: this device's rates cannot be measured ({error}); there will be no floors", markup=False)
-        rates = None
-    gpu = ""
+    gpu, rates = "", None
     if kind == "cuda":
         import torch
 
         gpu = torch.cuda.get_device_name(backend.torch_device)
+        try:
+            rates = measure_rates(backend.torch_device)
+        except RuntimeError as error:  # torch's, out of memory among them
+            ERR.print(f"Note: the rates of {gpu} cannot be measured ({error}): there are no floors", markup=False)
     return Bench(
         backend=backend,
         config=settings,

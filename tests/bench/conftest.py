@@ -39,7 +39,7 @@ def bench(studio: Studio, tmp_path: Path) -> Bench:
         seconds=0.02,
         tracks=40,
         folder=tmp_path,
-        rates=Rates(1e9, 1e9, 1e9),
+        rates=Rates(1e9, 1e9, 1e9, 1e9),
     )
 
 

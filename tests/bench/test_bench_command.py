@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,9 @@ import pytest
 from fakes import Studio
 from typer.testing import CliRunner, Result
 
-from vcn_trt import backends
+from vcn_trt import backends, cli_bench
 from vcn_trt.bench import film, limits, parts, table, whole
 from vcn_trt.bench.bench import Bench
-from vcn_trt.bench.limits import Rates
 from vcn_trt.cli import app
 from vcn_trt.config import load
 from vcn_trt.errors import UsageError, VcnError
@@ -30,7 +30,6 @@ def here(studio: Studio, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
     """A folder with a film that PyAV can read, and the fake backend's of the same name."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(backends, "open", lambda device: studio.backend)
-    monkeypatch.setattr(limits, "measure_rates", lambda device: Rates(1e9, 1e9, 1e9))
     clips.write(tmp_path / "film.mp4", (clips.numbered(i, 64, 48) for i in range(12)))
     return tmp_path
 
@@ -46,6 +45,7 @@ def test_a_bench_leaves_json_and_prints_its_table(here: Path) -> None:
     assert tree["settings"]["streams"] == [1, 3]
     assert tree["settings"]["parts"] == ["decode"]
     assert tree["input"]["films"][0]["codec"] == "h264"
+    assert tree["rates"] is None
     assert [(f["by"], f["streams"]) for f in tree["parts"][0]["figures"]] == [
         *(("ours", 1), ("PyAV", 1), ("ours", 3), ("PyAV", 3))
     ]
@@ -93,15 +93,19 @@ def test_what_cannot_be_meant_is_told(words: list[str], says: str) -> None:
         vcn(*words, "-q")
 
 
-def test_a_device_whose_rates_cannot_be_measured_has_no_floors(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def no_memory(device: str) -> Rates:
+def test_a_card_that_has_no_room_for_its_rates_is_measured_without_them(
+    here: Path, studio: Studio, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def no_memory(device: str) -> Any:
         raise RuntimeError("out of memory")
 
+    monkeypatch.setattr(backends, "open", lambda device: replace(studio.backend, torch_device="cuda:0"))
+    monkeypatch.setattr("torch.cuda.get_device_name", lambda device: "Card 9000")
     monkeypatch.setattr(limits, "measure_rates", no_memory)
-    done = vcn("film.mp4", "--only", "decode", "--seconds", "0.02", "-q")
-    assert done.exit_code == 0
-    assert "rates cannot be measured (out of memory)" in done.stderr
-    assert json.loads((here / "bench.json").read_text())["rates"] is None
+    opened = cli_bench._open([Path("film.mp4")], "cuda:0", (), 1.0, 0, None, ["device=cpu"], here, silent)
+    assert (opened.gpu, opened.rates) == ("Card 9000", None)
+    assert (opened.streams, opened.tracks) == ((1, 2, 4, 7), 100_000)
+    assert "rates of Card 9000 cannot be measured (out of memory)" in capsys.readouterr().err
 
 
 def test_every_option_and_part_is_on_the_page() -> None:

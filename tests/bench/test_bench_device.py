@@ -149,7 +149,6 @@ def test_networks_are_held_to_the_rate_of_their_precision() -> None:
     rates = limits.Rates(1.0, 2.0, 3.0, 40.0)
     assert rates.card("x").operations == 2
     assert rates.card("x", half=True).operations == 40
-    assert limits.Rates(1.0, 2.0, 3.0).card("x", half=True).operations == 2
 
 
 def test_nvdec_has_a_rule_of_thumb_where_one_is_known() -> None:
@@ -171,11 +170,10 @@ def test_data_sheets_are_known_by_the_cards_name() -> None:
     assert limits.sheet("") is None
 
 
-def test_this_machine_can_be_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rates_are_measured_on_whatever_torch_runs_on(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "SECONDS", 0.01)
-    monkeypatch.setattr(limits, "COPY_BYTES", {"cpu": 1 << 20})
-    monkeypatch.setattr(limits, "SIDE", {"cpu": 64})
+    monkeypatch.setattr(limits, "COPY_BYTES", 1 << 20)
+    monkeypatch.setattr(limits, "SIDE", 64)
     rates = limits.measure_rates("cpu")
-    assert rates.half is None
-    assert min(rates.bandwidth, rates.float32, rates.float64) > 1e6
+    assert min(rates.bandwidth, rates.float32, rates.float64, rates.half) > 1e5
     assert record.device("cpu", "cpu", "as asked") == {"name": "cpu", "description": "as asked"}

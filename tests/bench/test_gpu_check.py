@@ -11,10 +11,12 @@ import shutil
 import stat
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import pytest
 
 FOLDER = Path(__file__).resolve().parents[2] / "benchmarks"
@@ -94,6 +96,41 @@ def test_only_what_is_missing_is_installed(monkeypatch: pytest.MonkeyPatch, tmp_
     assert check.lacking() == []
     monkeypatch.setattr(check.metadata, "version", version)
     assert [text.split(">=")[0] for text in check.lacking()] == ["av", "rich"]
+
+
+def test_what_is_missing_comes_from_a_folder_of_wheels(tmp_path: Path) -> None:
+    wheels, host = tmp_path / "wheels", tmp_path / "host"
+    wheels.mkdir()
+    with zipfile.ZipFile(wheels / "tinything-1.0-py3-none-any.whl", "w") as wheel:
+        info = "tinything-1.0.dist-info"
+        wheel.writestr("tinything.py", "WORD = 'here'")
+        wheel.writestr(f"{info}/METADATA", "Metadata-Version: 2.1\nName: tinything\nVersion: 1.0\n")
+        wheel.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        wheel.writestr(f"{info}/RECORD", "")
+    (tmp_path / "benchmarks").mkdir()
+    shutil.copy(FOLDER / "gpu_check.py", tmp_path / "benchmarks")
+    (tmp_path / "pyproject.toml").write_text(
+        '[project]\nname = "vcn-trt"\nversion = "7.8"\n'
+        'dependencies = ["numpy", "tinything>=1", "nowhere-to-be-found>=1"]\n'
+        "[project.optional-dependencies]\ndev = []\n"
+    )
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
+    command = [sys.executable, str(tmp_path / "benchmarks" / "gpu_check.py"), "setup", str(host)]
+    done = subprocess.run(
+        [*command, "--wheels", str(wheels)], env=environment, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 1
+    assert done.stderr.strip().endswith("not installed: nowhere-to-be-found>=1")
+    # What the host has is seen as well.
+    code = "import numpy, tinything; print(tinything.WORD, numpy.__file__)"
+    found = subprocess.run([host / "bin" / "python", "-c", code], env=environment, capture_output=True, text=True)
+    assert found.stdout.split() == ["here", np.__file__], found.stderr
+
+
+def test_a_package_that_is_not_installed_has_its_version(tmp_path: Path) -> None:
+    check.name_the_package(tmp_path)
+    (found,) = check.metadata.distributions(path=[str(tmp_path)])
+    assert (found.metadata["Name"], found.version) == ("vcn-trt", check.metadata.version("vcn-trt"))
 
 
 PYTHON = """#!{python}

@@ -20,8 +20,8 @@ from vcn_trt.errors import VideoError
 @dataclass(frozen=True)
 class Bench:
     """streams: how many at once, one measurement each. seconds: for each contestant of a measurement. tracks: of the
-    clustering. folder: for what is written and thrown away. rates: of this device; None where they could not be
-    measured. gpu: the card's name, "" on a CPU."""
+    clustering. folder: for what is written and thrown away. rates: of this card; None of a CPU, and where they could
+    not be measured. gpu: the card's name, "" on a CPU."""
 
     backend: Backend
     config: Config

@@ -1,5 +1,5 @@
-"""What a device could do at most. Bandwidth and rates are measured on this very device, by a copy and by matrix
-products, since data sheets assume clocks that it may not hold; the decoder engines' rate is a rule of thumb."""
+"""What a card could do at most. Bandwidth and rates are measured on this very card, by a copy and by matrix products,
+since data sheets assume clocks that it may not hold; the decoder engines' rate is a rule of thumb."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from vcn_trt.bench.clock import Clock, device_clock
 from vcn_trt.bench.measure import Most
 
 SECONDS = 0.4
-COPY_BYTES = {"cpu": 256 << 20, "cuda": 2 << 30}
-SIDE = {"cpu": 1024, "cuda": 8192}
+COPY_BYTES = 2 << 30
+SIDE = 8192
 
 NVDEC_ENGINES = {"H100": 7, "H200": 7, "H20": 7}
 """Of cards of the Hopper generation, whose engines' rates these are."""
@@ -24,16 +24,16 @@ NVDEC_1080P = {"h264": 700.0, "hevc": 1250.0}
 @dataclass(frozen=True)
 class Rates:
     """bandwidth: bytes read and written a second by a copy. float32, float64, half: operations a second of a product of
-    square matrices, None where the device has no fast half precision."""
+    square matrices."""
 
     bandwidth: float
     float32: float
     float64: float
-    half: float | None = None
+    half: float
 
     def card(self, name: str, half: bool = False) -> Card:
         """As `Work.seconds` takes them: for kernels, or for networks in the precision that they run in."""
-        return Card(name, self.bandwidth, (half and self.half) or self.float32, self.float64)
+        return Card(name, self.bandwidth, self.half if half else self.float32, self.float64)
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -50,21 +50,20 @@ def measure_rates(torch_device: str) -> Rates:
     seconds."""
     import torch
 
-    kind, clock = torch_device.split(":")[0], device_clock(torch_device)
+    clock = device_clock(torch_device)
 
     def copy() -> float:
-        source = torch.zeros(COPY_BYTES[kind], dtype=torch.uint8, device=torch_device)
+        source = torch.zeros(COPY_BYTES, dtype=torch.uint8, device=torch_device)
         target = torch.empty_like(source)
         return 2 * len(source) / _best(lambda: target.copy_(source), clock)
 
     def product(dtype: Any) -> float:
-        side = SIDE[kind] // (2 if dtype == torch.float64 else 1)
+        side = SIDE // (2 if dtype == torch.float64 else 1)
         a, b = (torch.randn(side, side, device=torch_device).to(dtype) for _ in range(2))
         out = torch.empty_like(a)
         return 2.0 * side**3 / _best(lambda: torch.mm(a, b, out=out), clock)
 
-    half = product(torch.float16) if kind == "cuda" else None
-    return Rates(copy(), product(torch.float32), product(torch.float64), half)
+    return Rates(copy(), product(torch.float32), product(torch.float64), product(torch.float16))
 
 
 def most_of(work: Work, units: float, card: Card) -> Most:

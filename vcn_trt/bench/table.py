@@ -44,11 +44,8 @@ def _head(bench: Json, mark: str) -> str:
         f"- {machine['cores']} cores of {machine['processor']}, load {machine['load_average'][0]} before it began"
     )
     if rates := bench["rates"]:
-        half = f", {rates['half'] / 1e12:.3g} half" if rates["half"] else ""
-        lines.append(
-            f"- measured: {rates['bandwidth'] / 1e9:.3g} GB/s; {rates['float32'] / 1e12:.3g} Tflop/s float32"
-            f"{half}, {rates['float64'] / 1e12:.3g} float64"
-        )
+        products = ", ".join(f"{name} {rates[name] / 1e12:.3g}" for name in ("float32", "half", "float64"))
+        lines.append(f"- measured: {rates['bandwidth'] / 1e9:.4g} GB/s; Tflop/s in {products}")
     if sheet := bench["sheet"]:
         lines.append(f"- by its data sheet ({sheet['name']}): {sheet['bandwidth'] / 1e9:.4g} GB/s")
     named = [f"{f['name']} ({f['codec']} {f['width']}x{f['height']}, {f['frames']} frames)" for f in films]
@@ -81,7 +78,7 @@ def _alone(bench: Json) -> str:
             facts = ", ".join(f"{key} {_number(value)}" for key, value in f["facts"].items())
             rates = [f"{_spread(f['rate'])} {f['unit']}/s", _number(f["rate_a_stream"])]
             rows.append([*cells, *rates, *calls, str(f["rounds"]), str(f["calls"] or ""), over, share, facts])
-    return markdown([*COLUMNS, "times as fast as", "of the most", "with"], rows)
+    return markdown([*COLUMNS, "times as fast as", "of the most possible", "with"], rows)
 
 
 def _beside(benches: Sequence[Json]) -> str:
@@ -131,7 +128,7 @@ def _ms(seconds: float | None) -> str:
 
 
 def _number(value: Any) -> str:
-    """Three figures, or all of them before the point."""
+    """Three figures, or all of those before the point."""
     if not isinstance(value, float):
         return str(value)
-    return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
