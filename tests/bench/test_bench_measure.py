@@ -68,6 +68,18 @@ def test_a_stream_keeps_its_thread_and_is_closed_in_it() -> None:
     assert seen[0][1] != threading.get_ident()
 
 
+def test_a_stream_that_cannot_be_closed_takes_no_figure_away() -> None:
+    class Stream:
+        def __call__(self) -> float:
+            return 1
+
+        def close(self) -> None:
+            raise OSError("gone")
+
+    (found,) = race("x", "calls", 1, [Contestant(OURS, "so", lambda n: [Stream()])], HostClock(), 1e-9)
+    assert (found.failed, found.rounds) == ("", measure.ROUNDS)
+
+
 def test_a_round_takes_its_time_and_one_call_at_least() -> None:
     assert len(Lanes([lambda: 1]).round(HostClock(), 0).calls) == 1
     done = Lanes([lambda: 1]).round(HostClock(), 0.05)

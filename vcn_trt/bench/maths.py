@@ -101,11 +101,12 @@ def _alone(bench: Bench, op: Op, batch: FrameBatch) -> Iterator[Figure]:
     def one_round() -> dict[str, list[Launch]]:
         found: dict[str, list[Launch]] = {}
         end = time.perf_counter() + bench.seconds / 4 / ROUNDS
-        while not found or time.perf_counter() < end:
+        while True:
             op.call(ops, batch)
             for name, some in device.launches().items():
                 found.setdefault(name, []).extend(some)
-        return found
+            if time.perf_counter() >= end:
+                return found
 
     try:
         one_round()

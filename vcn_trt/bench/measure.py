@@ -200,7 +200,7 @@ class Lanes:
     def close(self) -> None:
         for call, pool in self._lanes:
             if close := getattr(call, "close", None):
-                pool.submit(close).result()
+                wait([pool.submit(close)])  # one that failed before may fail again: its reason is known
             pool.shutdown()
 
 
