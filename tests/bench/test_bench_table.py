@@ -164,6 +164,7 @@ def test_the_table_changes_nothing_and_needs_only_the_file(tmp_path: Path) -> No
         ("{}", "no result of `vcn bench`"),
         ("no JSON", "no result of `vcn bench`"),
         ('{"schema": "vcn-trt/bench/0"}', "of schema 'vcn-trt/bench/0', this version shows 'vcn-trt/bench/1'"),
+        ('{"schema": "vcn-trt/bench/1"}', "has no 'command': bench again"),
     ],
 )
 def test_another_file_is_refused(tmp_path: Path, text: str, says: str) -> None:

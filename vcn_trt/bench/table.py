@@ -24,6 +24,8 @@ def read(path: Path) -> Json:
         raise UsageError(f"{path} is no result of `vcn bench` ({error}); make one with --out {path}") from error
     if schema != SCHEMA:
         raise UsageError(f"{path} is of schema {schema!r}, this version shows {SCHEMA!r}: bench again")
+    if missing := {"command", "date", "device", "machine", "rates", "sheet", "input", "parts"} - set(tree):
+        raise UsageError(f"{path} has no {sorted(missing)[0]!r}: bench again")
     return dict(tree)
 
 
