@@ -3,9 +3,8 @@ naive algorithm where it is feasible; and what each guard does about a track tha
 
     python benchmarks/clustering_scale.py --out benchmarks/results/clustering_scale.json
 
-Tracks are made as an adapted head leaves them (K = 1,024): each person owns a few prototypes, a track's crops spread
-their softmax over them, and some tracks are poor: flat, or half another person's. Every measurement is a process of its
-own, so that its peak memory is its own.
+The tracks are those of `vcn_trt/bench/tracks.py` (K = 1,024). Every measurement is a process of its own, so that its
+peak memory is its own.
 """
 
 from __future__ import annotations
@@ -23,14 +22,10 @@ import record
 from numpy.typing import NDArray
 
 from vcn_trt import backends
-from vcn_trt.cluster.calibrated import group_tracks
-from vcn_trt.cluster.limits import Alike, calibrate
+from vcn_trt.bench.tracks import TRACKS_A_PERSON, Made, by_default, made_tracks
 from vcn_trt.cluster.merge import MergeRules, merge_tracks
-from vcn_trt.cluster.metric import Profiles, row_dots
-from vcn_trt.config import ClusterConfig
 from vcn_trt.metrics import score
 
-K = 1024
 SIZES = (1000, 3000, 10_000, 30_000, 100_000)
 METHODS = ("default", "ours", "ours exact", "ours mutual", "ours average", "hac", "hdbscan", "finch")
 LIMITS = {
@@ -42,48 +37,10 @@ LIMITS = {
     "finch": 10_000,
 }
 """Beyond: N^2 in memory, or minutes to hours; "mutual" has hundreds of rounds, one a nearest neighbour of a hub."""
-TRACKS_A_PERSON = 250
-SEED = 0
 
 
-def synthetic(n: int, people: int, crops: int = 6, poor: float = 0.02, bridges: int = 0, seed: int = SEED) -> Any:
-    """Profiles of n tracks, who each is (-1 for a bridge), and their mean logits (n, K)."""
-    rng = np.random.default_rng(seed)
-    who = rng.permutation(np.arange(n) % people)
-    logits = rng.normal(0, 0.08, (people, K)).astype(np.float32)  # a crop's logits are cosines
-    own = rng.random((people, K)).argpartition(3, axis=1)[:, :3]
-    np.put_along_axis(logits, own, rng.uniform(0.55, 0.75, own.shape).astype(np.float32), 1)
-    flat = rng.random(n) < poor
-    partner = np.full(n, -1)
-    if bridges:
-        at = rng.choice(n, bridges, replace=False)
-        partner[at] = (who[at] + 1 + rng.integers(0, people - 1, bridges)) % people
-    p, l, mean_p, mean_l, middle = (np.empty((n, K), np.float32) for _ in range(5))  # noqa: E741
-    sums = np.empty(n)
-    ops = backends.open("cpu").ops
-    for start in range(0, n, 2000):
-        rows = np.arange(start, min(n, start + 2000))
-        track = logits[who[rows]] + rng.normal(0, 0.03, (len(rows), K)).astype(np.float32)
-        seen = np.repeat(track[:, None], crops, 1)
-        half = partner[rows] >= 0
-        seen[half, ::2] = logits[partner[rows][half], None]
-        seen += rng.normal(0, 0.04, seen.shape).astype(np.float32)
-        seen[flat[rows]] *= 0.5
-        ragged = _ragged(seen)
-        means = ops.softmax_means(ragged, ragged, np.zeros(K), 0.04, 0.1)
-        one = ops.softmax_means(_ragged(seen.mean(1)[:, None]), _ragged(seen.mean(1)[:, None]), np.zeros(K), 0.04, 0.1)
-        p[rows], l[rows], sums[rows] = means
-        mean_p[rows], mean_l[rows] = one.p, one.l
-        middle[rows] = seen.mean(1)
-    who[partner >= 0] = -1
-    return Profiles(p, l, sums, np.full(n, crops), mean_p, mean_l), who, middle
-
-
-def _ragged(crops: NDArray[np.float32]) -> Any:
-    from vcn_trt.ragged import Ragged
-
-    n, each, k = crops.shape
-    return Ragged(crops.reshape(-1, k), np.arange(0, n * each + 1, each))
+def synthetic(n: int, people: int, **facts: Any) -> Made:
+    return made_tracks(n, people, backends.open("cpu").ops, **facts)
 
 
 def rules_of(method: str) -> MergeRules:
@@ -100,7 +57,7 @@ def measure(method: str, n: int) -> dict[str, Any]:
     start, cpu = time.perf_counter(), time.process_time()
     facts: dict[str, Any] = {}
     if method == "default":
-        labels = by_default(profiles)
+        labels = by_default(profiles, backends.open("cpu").ops)
     elif method.startswith("ours"):
         found = merge_tracks(profiles, backends.open("cpu").ops, rules_of(method))
         labels = found.labels
@@ -119,19 +76,6 @@ def measure(method: str, n: int) -> dict[str, Any]:
         "wcp": round(s.wcp, 4),
         "pcr": round(s.pcr, 3),
     }
-
-
-def by_default(made: Profiles) -> NDArray[np.int64]:
-    """Calibrated limits, average linkage and what stands out, on the tracks' mean embeddings."""
-    assert made.mean_p is not None
-    assert made.mean_l is not None
-    one_each = Profiles(made.mean_p, made.mean_l, row_dots(made.mean_p, made.mean_l), np.ones(len(made), np.int64))
-    zero = one_each.l.mean(1, dtype=np.float64)
-    tracks = Alike(one_each, zero, -made.thresholds() - zero, np.zeros(len(made), bool))
-    config = ClusterConfig()
-    scale = calibrate(tracks, config.quantile, config.cap)
-    nobody, good = np.zeros((0, 2), np.int64), np.zeros(len(made), bool)
-    return group_tracks(tracks, scale, nobody, good, backends.open("cpu").ops, config)[0]
 
 
 def _baseline(method: str, middle: NDArray[np.float32]) -> NDArray[Any]:

@@ -47,7 +47,7 @@ def build(out: Path, cache: Path, progress: Progress | None = None, seconds: flo
             pictures = itertools.islice(_render(cut(take), footage, take), frames)
             _encode(pictures, folder / f"{take}-{frames}.mp4", progress, done, total)
             done += frames
-        _join([folder / f"{take}-{frames}.mp4" for take, frames in takes], folder / "film.mp4")
+        join([folder / f"{take}-{frames}.mp4" for take, frames in takes], folder / "film.mp4")
         labels = label([cut(take) for take, _ in takes], wanted)
         (folder / "film.json").write_text(json.dumps(labels), encoding="utf-8")
         for finished in ("film.json", "film.mp4"):
@@ -163,7 +163,7 @@ def _encode(
         progress("rendering the sample", done + i + 1, total)
 
 
-def _join(parts: Sequence[Path], path: Path) -> None:
+def join(parts: Sequence[Path], path: Path) -> None:
     """One file of the parts' packets, as they are: every part begins with a key frame and is coded in the same way."""
     with av.open(path, "w") as container:
         stream = None
