@@ -19,9 +19,10 @@ from pictures import ORIENTATIONS, batch, picture  # noqa: E402
 
 from vcn_trt.backends.base import RawFaces  # noqa: E402
 from vcn_trt.backends.cuda.device import CupyDevice, card_of  # noqa: E402
-from vcn_trt.backends.cuda.frame import uploaded  # noqa: E402
 from vcn_trt.backends.cuda.kernels import Device  # noqa: E402
+from vcn_trt.backends.cuda.lane import CupyLane  # noqa: E402
 from vcn_trt.backends.cuda.ops import CudaOps  # noqa: E402
+from vcn_trt.backends.cuda.upload import Uploader  # noqa: E402
 from vcn_trt.ragged import Ragged  # noqa: E402
 
 
@@ -45,7 +46,7 @@ def main(device: Device) -> None:
     transforms = np.array([[[1.5, -0.4, 60], [0.4, 1.5, -20]], [[0.2, 0, 40], [0, 0.2, 40]]], np.float32)
     for i, orientation in enumerate(ORIENTATIONS):
         p = picture(33 + i % 2, 21 + i % 3, i, (8, 10)[i % 2], orientation=orientation, shown=(41, 23))
-        frame = uploaded(p.cpu, device) if isinstance(device, CupyDevice) else p.cuda
+        frame = Uploader(CupyLane(device))([p.cpu])[0] if isinstance(device, CupyDevice) else p.cuda
         for size in (11, 64):
             ops.letterbox(batch(frame, frame), size, (1.0, 2.0, 3.0), 0.5, True)
         ops.thumbnails(batch(frame), 9)
