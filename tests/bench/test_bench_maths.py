@@ -10,13 +10,14 @@ import numpy as np
 import pytest
 import shim
 from fakes import Studio
+from lanes import ShimLane
 
 from vcn_trt.backends.base import FrameBatch, RawFaces
 from vcn_trt.backends.cpu.frame import CpuFrame
 from vcn_trt.backends.cpu.ops import CpuOps
 from vcn_trt.backends.cuda import floor
-from vcn_trt.backends.cuda.frame import uploaded
 from vcn_trt.backends.cuda.ops import CudaOps
+from vcn_trt.backends.cuda.upload import Uploader
 from vcn_trt.bench import maths, peers
 from vcn_trt.bench.bench import Bench
 from vcn_trt.bench.clock import HostClock
@@ -63,7 +64,8 @@ def frames(width: int, height: int, n: int) -> FrameBatch:
     coded = av.VideoFrame.from_ndarray(np.full((height, width, 3), 90, np.uint8), format="rgb24").reformat(
         format="nv12"
     )
-    return FrameBatch([uploaded(CpuFrame(coded), shim.ShimDevice())] * n, np.arange(n), np.arange(n) / 24)
+    (frame,) = Uploader(ShimLane())([CpuFrame(coded)])
+    return FrameBatch([frame] * n, np.arange(n), np.arange(n) / 24)
 
 
 @pytest.fixture
