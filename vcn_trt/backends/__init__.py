@@ -19,9 +19,11 @@ def open(device: str) -> Backend:
         return open_cpu("as asked")
     if device == "auto":
         from vcn_trt.backends.cpu import open_cpu
-        from vcn_trt.backends.cuda import why_not
+        from vcn_trt.backends.cuda import open_cuda, why_not
 
-        return open_cpu(f"chosen by auto; {why_not()}")
+        if reason := why_not():
+            return open_cpu(f"chosen by auto; {reason}")
+        return open_cuda("cuda:0", "chosen by auto")
     if device.split(":")[0] == "cuda":
         from vcn_trt.backends.cuda import open_cuda
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -77,9 +77,9 @@ class Folded:
     model: onnx.ModelProto
     rules: Mapping[str, Rule] = field(default_factory=dict)
 
-    def weights(self, given: Named, xp: Any, names: Iterable[str] | None = None) -> dict[str, Array]:
-        """The folded network's weights (all, or some) from the original's, float32 arrays of `xp`."""
-        return {name: self.rules[name](given, xp) for name in (self.rules if names is None else names)}
+    def weights(self, given: Named, xp: Any) -> dict[str, Array]:
+        """The folded network's weights from the original's, float32 arrays of `xp`."""
+        return {name: rule(given, xp) for name, rule in self.rules.items()}
 
 
 def fold(model: onnx.ModelProto) -> Folded:
@@ -88,10 +88,8 @@ def fold(model: onnx.ModelProto) -> Folded:
     folded = onnx.ModelProto()
     folded.CopyFrom(model)
     graph = folded.graph
-    known = {i.name: i for i in graph.initializer}
-    rules = {
-        name: Rule(tuple(i.dims), name) for name, i in known.items() if i.data_type == onnx.TensorProto.FLOAT
-    }
+    given = {i.name: numpy_helper.to_array(i) for i in graph.initializer if i.data_type == onnx.TensorProto.FLOAT}
+    rules = {name: Rule(value.shape, name) for name, value in given.items()}
     _reshape_constants(graph, rules)
     ranks = _ranks(model)
     made_by = {n.output[0]: n for n in graph.node}
@@ -101,7 +99,8 @@ def fold(model: onnx.ModelProto) -> Folded:
         if node.op_type != "BatchNormalization" or not all(i in rules for i in node.input[1:5]):
             nodes.append(node)
             continue
-        norm = Norm(*node.input[1:5], _attribute(node, "epsilon", 1e-5))
+        scale, shift, mean, variance = node.input[1:5]
+        norm = Norm(scale, shift, mean, variance, _attribute(node, "epsilon", 1e-5))
         before = made_by.get(node.input[0])
         if before is not None and used[node.input[0]] == 1 and _takes_scale(before, rules, used):
             _into(before, norm, rules)
@@ -111,7 +110,6 @@ def fold(model: onnx.ModelProto) -> Folded:
     del graph.node[:]
     graph.node.extend(nodes)
     _keep_used(graph, rules)
-    given = {name: numpy_helper.to_array(i) for name, i in known.items()}
     others = [i for i in graph.initializer if i.name not in rules]
     del graph.initializer[:]
     graph.initializer.extend(others)
@@ -154,7 +152,7 @@ def _takes_scale(node: onnx.NodeProto, rules: Mapping[str, Rule], used: Mapping[
     if node.op_type == "Gemm":
         plain = all(_attribute(node, key, 1.0) == 1.0 for key in ("alpha", "beta"))
         return plain and _attribute(node, "transB", 0) == 1 and len(rules[weights[-1]].shape) in (1, 2)
-    return node.op_type == "Conv"
+    return bool(node.op_type == "Conv")
 
 
 def _into(node: onnx.NodeProto, norm: Norm, rules: dict[str, Rule]) -> None:
@@ -180,8 +178,11 @@ def _spelt_out(node: onnx.NodeProto, norm: Norm, rules: dict[str, Rule], rank: i
 
 
 def _keep_used(graph: onnx.GraphProto, rules: dict[str, Rule]) -> None:
-    """Drop the rules of weights that only BatchNorms read, and constants that nothing reads."""
+    """Drop weights that only BatchNorms read, and constants that nothing reads."""
     used = {i for n in graph.node for i in n.input} | {o.name for o in graph.output}
+    weights = [i for i in graph.initializer if i.name in used]
+    del graph.initializer[:]
+    graph.initializer.extend(weights)
     for name in [name for name in rules if name not in used]:
         del rules[name]
     kept = [n for n in graph.node if n.op_type != "Constant" or n.output[0] in used]

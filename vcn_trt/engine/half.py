@@ -14,10 +14,11 @@ from onnx import TensorProto, helper, numpy_helper
 
 from vcn_trt.errors import ModelError
 
-FULL = frozenset(
-    "Softmax LogSoftmax LayerNormalization InstanceNormalization BatchNormalization ReduceMean ReduceSum ReduceL1 "
-    "ReduceL2 ReduceSumSquare LpNormalization GlobalAveragePool Pow Exp Log Sqrt Reciprocal Div Erf Range".split()
-)
+FULL = {
+    *("Softmax", "LogSoftmax", "LayerNormalization", "InstanceNormalization", "BatchNormalization", "LpNormalization"),
+    *("ReduceMean", "ReduceSum", "ReduceL1", "ReduceL2", "ReduceSumSquare", "GlobalAveragePool"),
+    *("Pow", "Exp", "Log", "Sqrt", "Reciprocal", "Div", "Erf", "Range"),
+}
 """Operators that compute in float32. GlobalAveragePool sums a whole map; Div and Sqrt are what normalising ends in."""
 
 _PARAMETERS = {"Resize": (1, 2), "Upsample": (1,)}
@@ -89,11 +90,8 @@ def _types(model: onnx.ModelProto) -> dict[str, int]:
 
 
 def _float_constant(node: onnx.NodeProto) -> bool:
-    return (
-        node.op_type == "Constant"
-        and node.attribute[0].name == "value"
-        and node.attribute[0].t.data_type == TensorProto.FLOAT
-    )
+    first = node.attribute[0] if node.op_type == "Constant" else None
+    return first is not None and first.name == "value" and bool(first.t.data_type == TensorProto.FLOAT)
 
 
 def _stays_full(node: onnx.NodeProto) -> bool:
@@ -103,7 +101,8 @@ def _stays_full(node: onnx.NodeProto) -> bool:
 
 def _read_as_half(nodes: Iterable[onnx.NodeProto], constants: set[str]) -> set[str]:
     """The constants that are stored in half: all readers want them so. What others read stays float32."""
-    half, full = set(), set()
+    half: set[str] = set()
+    full: set[str] = set()
     for node in nodes:
         for i, name in enumerate(node.input):
             if name in constants:

@@ -45,10 +45,6 @@ class Recipe:
         """The same in another precision."""
         return replace(self, precision=precision)
 
-    def bucket(self, n: int) -> int:
-        """The batch that n rows are padded to; the largest where n is more."""
-        return next((b for b in self.buckets if b >= n), self.buckets[-1])
-
     def shapes(self, shape: Shape) -> tuple[Shape, Shape, Shape]:
         """The smallest, the tuned and the largest of an input, whose free sizes are -1."""
         batch = (self.buckets[0], self.optimum, self.buckets[-1])
@@ -80,8 +76,8 @@ def of(model: onnx.ModelProto, path: Path) -> Recipe:
         if set(recipe.free) == free:
             return recipe
     raise ModelError(
-        f"{path.name} leaves {', '.join(sorted(free)) or 'no size'} of its first input free, and no recipe is for such a "
-        f"network (known: {', '.join(names())}); put one at {fetch.home() / 'engines' / 'NAME.toml'}"
+        f"{path.name} leaves {', '.join(sorted(free)) or 'no size'} of its first input free, and no recipe is for such "
+        f"a network (known: {', '.join(names())}); put one at {fetch.home() / 'engines' / 'NAME.toml'}"
     )
 
 
@@ -103,7 +99,7 @@ def read(path: Path) -> Recipe:
     missing = [n for n, f in known.items() if n not in tree and f.default is MISSING]
     if unknown or missing:
         raise ModelError(f"{path}: unknown keys {unknown}, missing keys {missing}")
-    values = {k: tuple(v) if isinstance(v, list) else v for k, v in tree.items()}
+    values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in tree.items()}
     recipe = Recipe(name=path.stem, **values)
     _check(recipe, path)
     return recipe

@@ -1,43 +1,37 @@
-"""The CUDA column, as far as it goes: the maths run in kernels on the card, frames come from PyAV and are uploaded.
-NVDEC and TensorRT engines are still to come."""
+"""The CUDA column: TensorRT runs the networks, kernels do the maths between, frames come from PyAV and are uploaded.
+NVDEC is still to come."""
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from vcn_trt.backends.base import Backend, Network
+from vcn_trt.backends.base import Backend
 from vcn_trt.backends.cuda.device import CupyDevice, card_of, lacking, look
+from vcn_trt.engine import compat
 from vcn_trt.errors import DeviceError
 
-NO_ENGINES = "it runs no networks yet"
-"""What the column lacks for a whole run."""
 
-
-def open_cuda(device: str) -> Backend:
-    """The backend of "cuda" or "cuda:N". Raises DeviceError, with what to install, where it cannot be used."""
+def open_cuda(device: str, why: str = "as asked") -> Backend:
+    """The backend of "cuda" or "cuda:N"; `why` it was chosen goes into its description. Raises DeviceError, with what
+    to install, where it cannot be used."""
     card = card_of(device)
-    if reason := lacking(card, look()):
+    if reason := why_not(card):
         raise DeviceError(f"device {device!r} cannot be used: {reason}; or run with --device cpu")
+    from vcn_trt.backends.cuda.network import TensorrtNetwork, open_host
     from vcn_trt.backends.cuda.ops import CudaOps
     from vcn_trt.backends.cuda.upload import open_decoder_on
 
     cupy = CupyDevice(card)
+    host = open_host(cupy, cupy.name, cupy.capability)
     return Backend(
         name=f"cuda:{card}",
         torch_device=f"cuda:{card}",
         ops=CudaOps(cupy),
         open_decoder=open_decoder_on(cupy),
-        open_network=_open_network,
-        description=f"cuda:{card}, {cupy.description}: as asked",
+        open_network=lambda path: TensorrtNetwork(path, host),
+        description=f"cuda:{card}, {cupy.description}, {host.machine.tensorrt}: {why}",
     )
 
 
-def why_not() -> str:
-    """Why `auto` does not take this column."""
-    return lacking(0, look()) or f"the CUDA column is not whole: {NO_ENGINES}"
-
-
-def _open_network(path: Path) -> Network:
-    raise DeviceError(
-        f"{path.name} cannot run on the card: the CUDA column has no engines in this version; run with --device cpu"
-    )
+def why_not(card: int = 0) -> str:
+    """What keeps this column from being used, and the command that mends it, or ""."""
+    found = look()
+    return lacking(card, found) or compat.lacking(found.torch_cuda)
