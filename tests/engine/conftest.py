@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import pytest
+from engine_networks import base_of, exported
 from fake_bindings import Script
 from fake_card import FakeCard
 from fake_trt import FakeTrt
 
+from vcn_trt.engine.definition import Definition, define
 from vcn_trt.engine.plans import Machine
 from vcn_trt.engine.ready import Host
 
 MakeHost = Callable[..., Host]
+
+
+@pytest.fixture(scope="session")
+def definition_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Definition]:
+    """A base of `engine_networks`, exported once."""
+    folder = tmp_path_factory.mktemp("exports")
+    return cache(lambda kind: define(exported(base_of(kind), folder, f"{kind}.onnx")))
 
 
 @pytest.fixture(autouse=True)

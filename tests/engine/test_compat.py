@@ -15,7 +15,7 @@ import vcn_trt
 from vcn_trt.engine import compat
 from vcn_trt.errors import DeviceError
 
-SOURCES = [*sorted(Path(vcn_trt.__file__).parent.glob("engine/*.py")), Path(vcn_trt.__file__).parent / "cli_engines.py"]
+SOURCES = sorted(Path(vcn_trt.__file__).parent.glob("engine/*.py"))
 
 OPTIONAL = {
     "EXPLICIT_BATCH": {"11", "rtx"},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -20,20 +21,14 @@ from vcn_trt.errors import ModelError
 ROUNDING = 1e-5
 """Of sums of float32 in another order, as a part of the largest number."""
 
+Defined = Callable[[str], Definition]
+
 BASES = ["small", "sface", "mobilefacenet", "iresnet", "adaface", "vit"]
 
 
-@pytest.fixture(scope="module")
-def definitions(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Definition]:
-    folder = tmp_path_factory.mktemp("exports")
-    return {kind: define(exported(base_of(kind), folder, f"{kind}.onnx")) for kind in BASES}
-
-
 @pytest.mark.parametrize("kind", BASES)
-def test_folding_changes_no_number_and_half_precision_no_direction(
-    definitions: dict[str, Definition], kind: str
-) -> None:
-    d = definitions[kind]
+def test_folding_changes_no_number_and_half_precision_no_direction(definition_of: Defined, kind: str) -> None:
+    d = definition_of(kind)
     folded, half = d.folded.model, d.graph
     inputs = gate.samples(d)
     expected, same, near = (run(model, inputs) for model in (d.model, folded, half))
@@ -55,11 +50,11 @@ def test_folding_changes_no_number_and_half_precision_no_direction(
 
 @pytest.mark.parametrize("kind", ["small", "mobilefacenet", "iresnet", "vit"])
 def test_other_weights_make_the_same_graph_under_the_same_names(
-    definitions: dict[str, Definition], tmp_path: Path, kind: str
+    definition_of: Defined, tmp_path: Path, kind: str
 ) -> None:
     base = changed(base_of(kind), seed=7)
     other = define(exported(base, tmp_path))
-    before = definitions[kind]
+    before = definition_of(kind)
     assert {i.name for i in other.model.graph.initializer} == {i.name for i in before.model.graph.initializer}
     assert set(weights_of(base)) == {i.name for i in other.model.graph.initializer}
     assert other.folded.rules == before.folded.rules
@@ -117,8 +112,8 @@ def test_a_convolution_that_others_read_keeps_its_own_numbers(tmp_path: Path) ->
         np.testing.assert_allclose(run(d.folded.model, inputs)[name], value, atol=1e-5)
 
 
-def test_sums_norms_and_exponentials_stay_in_float(definitions: dict[str, Definition]) -> None:
-    half = definitions["vit"].graph
+def test_sums_norms_and_exponentials_stay_in_float(definition_of: Defined) -> None:
+    half = definition_of("vit").graph
     types = {v.name: v.type.tensor_type.elem_type for v in onnx.shape_inference.infer_shapes(half).graph.value_info}
     kept = [n for n in half.graph.node if n.op_type in ("Softmax", "LayerNormalization", "Sqrt")]
     assert len(kept) >= 8

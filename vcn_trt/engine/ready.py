@@ -3,6 +3,7 @@ order. What is not the plan that was kept passes the gate first, and every step 
 
 from __future__ import annotations
 
+import json
 import sys
 import time
 from collections.abc import Mapping
@@ -110,6 +111,13 @@ def kept(definition: Definition, runner: Runner, host: Host, facts: Mapping[str,
     return plans.store(definition, host.machine, content[0], dict(facts))
 
 
+def layers_of(plan: Plan, host: Host) -> Any:
+    """What TensorRT made of a network, by its inspector. Raises ModelError where the plan is damaged."""
+    with host.device.active():
+        inspector = _engine(plan.read(), plan.facts["network"], host).create_engine_inspector()
+        return json.loads(inspector.get_engine_information(host.trt.LayerInformationFormat.JSON))
+
+
 def checked(runner: Runner, definition: Definition, host: Host) -> Verdict:
     """What the gate says of it."""
 
@@ -146,12 +154,17 @@ def _refitted_from(like: Plan, definition: Definition, host: Host) -> Ready | No
 
 
 def _runner(content: bytes, definition: Definition, host: Host) -> Runner:
-    log = compat.logger(host.trt)
     with host.device.active():
-        engine = host.trt.Runtime(log).deserialize_cuda_engine(content)
-        if engine is None:
-            raise ModelError(f"{compat.title(host.trt)} cannot load the plan of {definition.name}{compat.said(log)}")
+        engine = _engine(content, definition.name, host)
         return Runner(host.trt, engine, definition.recipe, host.device, definition.name, host.say)
+
+
+def _engine(content: bytes, called: str, host: Host) -> Any:
+    log = compat.logger(host.trt)
+    engine = host.trt.Runtime(log).deserialize_cuda_engine(content)
+    if engine is None:
+        raise ModelError(f"{compat.title(host.trt)} cannot load the plan of {called}{compat.said(log)}")
+    return engine
 
 
 def _refused(definition: Definition, verdict: str) -> ModelError:

@@ -44,10 +44,10 @@ def saved(graph: onnx.GraphProto, path: Path) -> Path:
 class Small(FaceBase):
     """The features of a convolution with all that is folded: BatchNorm behind it, before the next, and on a vector."""
 
-    def __init__(self) -> None:
+    def __init__(self, side: int = 16) -> None:
         super().__init__()
         self.dim = 8
-        self.manifest = replace(manifest.load("sface"), name="small", input_size=16, dim=8)
+        self.manifest = replace(manifest.load("sface"), name="small", input_size=side, dim=8)
         self.conv = nn.Conv2d(3, 6, 3, 2, padding=1, bias=False)
         self.bn = nn.BatchNorm2d(6)
         self.prelu = nn.PReLU(6)
@@ -55,7 +55,7 @@ class Small(FaceBase):
         self.conv_biased = nn.Conv2d(6, 6, 3, padding=1)
         self.bn_behind = nn.BatchNorm2d(6)
         self.dropout = nn.Dropout(0.4)
-        self.fc = nn.Linear(6 * 8 * 8, 8)
+        self.fc = nn.Linear(6 * (side // 2) ** 2, 8)
         self.fc_bn = nn.BatchNorm1d(8)
 
     def features(self, x: torch.Tensor) -> torch.Tensor:
