@@ -67,10 +67,18 @@ class ICudaEngine(Bound):
     def get_tensor_profile_shape(self, name: str, profile: int) -> Any:
         return self._facts["profile"][name]
 
-    def create_execution_context(self, strategy: Any = None) -> Any:
-        # Without a strategy it would take memory of its own: ours never does.
+    def create_execution_context(self, how: Any = None) -> Any:
+        """A strategy, or RTX's config. Without one it would take memory of its own: ours never does."""
+        rtx = self._trt.__name__ == "tensorrt_rtx"
+        strategy = how._strategy if rtx else how
         assert strategy == self._trt.ExecutionContextAllocationStrategy.USER_MANAGED
+        if rtx:
+            specialised = how.dynamic_shapes_kernel_specialization_strategy
+            assert specialised == self._trt.DynamicShapesKernelSpecializationStrategy.EAGER
         return self._context()
+
+    def create_runtime_config(self) -> Any:
+        return self._trt._new(IRuntimeConfig)
 
     def create_execution_context_without_device_memory(self) -> Any:
         return self._context()
@@ -99,6 +107,13 @@ class ICudaEngine(Bound):
         return {
             n: v + self._noise * rng.normal(size=v.shape).astype(v.dtype) for n, v in zip(names, found, strict=True)
         }
+
+
+class IRuntimeConfig(Bound):
+    _strategy = None
+
+    def set_execution_context_allocation_strategy(self, strategy: Any) -> None:
+        self._strategy = strategy
 
 
 class EngineInspector(Bound):

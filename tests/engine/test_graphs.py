@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import cv2
 import numpy as np
 import onnx
 import pytest
@@ -17,13 +18,16 @@ from vcn_trt.engine.definition import Definition, define
 from vcn_trt.engine.fold import fold
 from vcn_trt.engine.half import to_half
 from vcn_trt.errors import ModelError
+from vcn_trt.sample.sources import SOURCES, Footage
+from vcn_trt.zoo.base import prepare
+from vcn_trt.zoo.bases import load_base
 
 ROUNDING = 1e-5
 """Of sums of float32 in another order, as a part of the largest number."""
 
 Defined = Callable[[str], Definition]
 
-BASES = ["small", "sface", "mobilefacenet", "iresnet", "adaface", "vit"]
+BASES = ["small", "mobilefacenet", "iresnet", "adaface", "vit"]
 
 
 @pytest.mark.parametrize("kind", BASES)
@@ -156,8 +160,36 @@ def test_the_detector_in_half_precision_sees_the_same_faces(weights_home: Path) 
     assert all((f.scores > 0.9).sum() >= 3 for f in faces)  # drawn faces are faces to it
 
 
+def test_the_detector_in_half_precision_is_within_a_pixel_on_a_photograph(
+    face_photographs: Footage, weights_home: Path
+) -> None:
+    d = define(weights_home / "weights" / "retinaface_mnet025" / "retinaface_mnet025.onnx")
+    picture = cv2.resize(face_photographs.frames("group", 0, 1)[0], (960, 640))[None, ..., ::-1]
+    inputs = {d.model.graph.input[0].name: gate.prepared(picture, d.model)}
+    verdict = gate.compare(run(d.graph, inputs), run(d.model, inputs), (1, 3, 640, 960))
+    assert verdict.passed, verdict
+
+
 def test_what_is_no_network_is_refused(tmp_path: Path) -> None:
     (tmp_path / "b.onnx").write_bytes(b"not a network")
     for name in ("b.onnx", "gone.onnx"):
         with pytest.raises(ModelError, match=f"{name} is not a network that TensorRT can load"):
             define(tmp_path / name)
+
+
+def test_sface_in_half_precision_tells_real_faces_as_it_does_in_float(
+    face_photographs: Footage, weights_home: Path, tmp_path: Path
+) -> None:
+    """The default base with its own weights, on photographs."""
+    base = load_base(f"sface={weights_home / 'weights' / 'sface' / 'sface.onnx'}")
+    d = define(exported(base, tmp_path))
+    crops = []
+    for name in ("group", "sam_outdoors", "bruno"):
+        picture = face_photographs.frames(name, 0, 1)[0]
+        for who in SOURCES[name].faces:
+            left, top, right, bottom = SOURCES[name].box(who, 0).astype(int).clip(0)
+            crops.append(cv2.resize(picture[top:bottom, left:right, ::-1], (112, 112)))
+    inputs = {"input": prepare(np.stack(crops), base.manifest)}
+    assert len(crops) >= 5
+    verdict = gate.compare(run(d.graph, inputs), run(d.model, inputs), (len(crops), 3, 112, 112))
+    assert verdict.passed, verdict

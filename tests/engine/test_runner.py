@@ -134,5 +134,5 @@ def test_what_the_engine_does_not_take_is_refused_with_what_to_change(host, net:
     with pytest.raises(ModelError, match=r"input 'x' of net.onnx is \(2, 3\), and its engine takes \(1, 4\) to"):
         network({"x": rows(2)[:, :3]})
     pictures = TensorrtNetwork(doubling, host())
-    with pytest.raises(ModelError, match=r"takes .* to \(32, 3, 1280, 1280\): copy the recipe detector to \$VCN_HOME/"):
+    with pytest.raises(ModelError, match=r"takes .* to \(16, 3, 1280, 1280\): copy the recipe detector to \$VCN_HOME/"):
         pictures({"x": np.zeros((1, 3, 32, 1312), np.float32)})

@@ -27,6 +27,7 @@ def build(trt: Trt, definition: Definition, timings: Path | None, progress: Prog
         config.clear_flag(trt.BuilderFlag.TF32)  # whose ten bits are half's
     if definition.recipe.refit and compat.can_refit(trt):
         config.set_flag(trt.BuilderFlag.REFIT)
+    compat.allow_capture(trt, config)
     _add_shapes(builder, network, config, definition)
     monitor = compat.watch(trt, config, progress)
     kept = timings if compat.keeps_timings(trt) else None

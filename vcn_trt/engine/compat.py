@@ -5,7 +5,8 @@ what the four share, as far as their Python bindings show (tests/engine/bindings
          memory alone; no progress monitor
     10   strongly typed by a flag; weights from device memory; scratch memory has a second size function from 10.1 on
     11   explicit batch and the precision flags are gone
-    RTX  a module of its own; no refit; no timing cache (the kernels are chosen on the card)
+    RTX  a module of its own; no refit; no timing cache: kernels are compiled on the card, for each shape, which a CUDA
+         graph has to wait for
 """
 
 from __future__ import annotations
@@ -117,6 +118,12 @@ def allow_half(trt: Trt, config: Any) -> None:
         config.set_flag(trt.BuilderFlag.FP16)
 
 
+def allow_capture(trt: Trt, config: Any) -> None:
+    """RTX captures as a CUDA graph only what takes all its memory from us. The others always can."""
+    if hasattr(trt.BuilderFlag, "REQUIRE_USER_ALLOCATION"):
+        config.set_flag(trt.BuilderFlag.REQUIRE_USER_ALLOCATION)
+
+
 def watch(trt: Trt, config: Any, progress: Progress) -> Any:
     """Report the build's phases. -> the monitor, to be kept as long as the config, with the interrupt that ended the
     build in `interrupt`; None of 8.6, which has no such thing."""
@@ -161,10 +168,16 @@ def scratch_bytes(engine: Any) -> int:
 
 def context(trt: Trt, engine: Any, scratch: int, size: int) -> Any:
     """An execution context on scratch memory of ours: address and bytes. None where TensorRT makes none."""
-    if hasattr(trt, "ExecutionContextAllocationStrategy"):
-        made = engine.create_execution_context(trt.ExecutionContextAllocationStrategy.USER_MANAGED)
-    else:
+    if not hasattr(trt, "ExecutionContextAllocationStrategy"):
         made = engine.create_execution_context_without_device_memory()
+    elif is_rtx(trt):
+        # A graph must hold the kernels of its shape, not those that stand in while they are compiled.
+        runtime = engine.create_runtime_config()
+        runtime.set_execution_context_allocation_strategy(trt.ExecutionContextAllocationStrategy.USER_MANAGED)
+        runtime.dynamic_shapes_kernel_specialization_strategy = trt.DynamicShapesKernelSpecializationStrategy.EAGER
+        made = engine.create_execution_context(runtime)
+    else:
+        made = engine.create_execution_context(trt.ExecutionContextAllocationStrategy.USER_MANAGED)
     if made is not None and size:
         if hasattr(made, "set_device_memory"):
             made.set_device_memory(scratch, size)

@@ -9,6 +9,7 @@ import json
 import os
 import re
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -20,6 +21,9 @@ from vcn_trt.errors import ModelError
 from vcn_trt.zoo import fetch
 
 SCHEMA = "vcn-trt/engine/1"
+
+SETTLED_SECONDS = 3600
+"""A younger plan without a record may be about to get it, from another process that built the same."""
 
 
 @dataclass(frozen=True)
@@ -120,7 +124,7 @@ def store(definition: Definition, machine: Machine, content: bytes, facts: dict[
         write(path.with_name(named), content)
     write(path, json.dumps(record, indent=1).encode() + b"\n")
     for old in path.parent.glob(f"{path.stem}-*.plan"):
-        if old.name != named:
+        if old.name != named and time.time() - old.stat().st_mtime > SETTLED_SECONDS:
             old.unlink(missing_ok=True)
     return Plan(path, record)
 

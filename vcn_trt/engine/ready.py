@@ -91,12 +91,14 @@ def built(definition: Definition, host: Host, progress: Progress | None = None) 
 
 
 def refitted(
-    definition: Definition, runner: Runner, host: Host, weights: Mapping[str, Array] | None = None
+    definition: Definition, runner: Runner, host: Host, weights: Mapping[str, Array], like: Definition
 ) -> dict[str, Any]:
-    """Give a running engine the definition's weights (`weights`: some of them on the card) and hold it to the gate.
-    -> facts. Raises ModelError where either fails: the engine is then of no use."""
+    """Give a running engine the definition's weights and hold it to the gate. -> facts. weights: some of them that are
+    on the card already; like: what the engine was made of, of the same structure. Raises ModelError where either fails:
+    the engine is then of no use."""
     start = time.monotonic()
-    runner.change(lambda engine: refit(host.trt, engine, definition, host.device, weights))
+    every = definition.weights | dict(weights)
+    runner.change(lambda engine: refit(host.trt, engine, like, host.device, every))
     facts = {"how": "refitted", "seconds": round(time.monotonic() - start, 2)}
     verdict = checked(runner, definition, host)
     if not verdict.passed:
@@ -145,7 +147,7 @@ def _refitted_from(like: Plan, definition: Definition, host: Host) -> Ready | No
     """The engine of another plan with these weights, kept under its own name; None where that fails, which is said."""
     try:
         runner = _runner(like.read(), definition, host)
-        facts = refitted(definition, runner, host)
+        facts = refitted(definition, runner, host, {}, definition)
     except ModelError as error:
         host.say(f"{error}; it is built anew")
         return None

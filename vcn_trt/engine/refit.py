@@ -19,11 +19,9 @@ from vcn_trt.engine.device import EngineDevice
 from vcn_trt.errors import ModelError
 
 
-def refit(
-    trt: Trt, engine: Any, definition: Definition, device: EngineDevice, weights: Mapping[str, Array] | None = None
-) -> None:
-    """Give the engine the definition's weights. weights: some of them as they are on the card already, by the network's
-    own names, torch, CuPy or NumPy; the others come from the definition.
+def refit(trt: Trt, engine: Any, definition: Definition, device: EngineDevice, weights: Mapping[str, Array]) -> None:
+    """Give the engine other weights: all of the network's own, by their names in it; torch, CuPy or NumPy. definition:
+    of that structure, its own weights are not looked at.
 
     Raises ModelError where engine and network do not know each other's names, or TensorRT refuses. The engine is then
     of no use any more: part of its weights may be new.
@@ -35,15 +33,16 @@ def refit(
         raise ModelError(f"the engine of {definition.name} has no {_listed(unknown)} to refit: build it anew")
     with device.active():
         xp = device.xp if on_card else np
-        given = {name: as_array(xp, value) for name, value in (definition.weights | dict(weights or {})).items()}
+        given = {name: as_array(xp, value) for name, value in weights.items()}
         values = definition.folded.weights(given, xp)
         held = {name: xp.ascontiguousarray(values[name], dtype) for name, dtype in definition.dtypes.items()}
         device.wait()  # TensorRT reads them on a stream of its own
         for name, value in held.items():
             _give(trt, refitter, name, value, device.pointer(value) if on_card else 0, log)
         # What TensorRT merged with one of them at build time it wants again, though it has not changed.
-        constants = _constants(definition.graph)
-        for name in [n for n in refitter.get_missing_weights() if n in constants]:
+        missing = refitter.get_missing_weights()
+        constants = _constants(definition.graph) if missing else {}
+        for name in [n for n in missing if n in constants]:
             held[name] = xp.ascontiguousarray(xp.asarray(constants[name]))
             _give(trt, refitter, name, held[name], device.pointer(held[name]) if on_card else 0, log)
         if missing := sorted(refitter.get_missing_weights()):

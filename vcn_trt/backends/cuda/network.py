@@ -33,6 +33,7 @@ class TensorrtNetwork:
 
     def _use(self, found: Ready) -> None:
         self._definition, self._runner, self.facts = found.definition, found.runner, dict(found.facts)
+        self._made_of = found.definition  # whose graph is at hand: that of other weights is the same
         self.input_names: Sequence[str] = self._runner.inputs
         self.output_names: Sequence[str] = [o.name for o in self._definition.model.graph.output]
 
@@ -52,7 +53,7 @@ class TensorrtNetwork:
         try:
             if not (before.recipe.refit and compat.can_refit(self._host.trt)):
                 raise ModelError(f"the engine of {before.name} was not built to be refitted")
-            self.facts |= refitted(new, self._runner, self._host, weights)
+            self.facts |= refitted(new, self._runner, self._host, weights, self._made_of)
             self._definition = new
         except ModelError as error:
             self._host.say(f"{error}; it is built anew")
