@@ -11,7 +11,7 @@ import re
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -124,8 +124,9 @@ def store(definition: Definition, machine: Machine, content: bytes, facts: dict[
         write(path.with_name(named), content)
     write(path, json.dumps(record, indent=1).encode() + b"\n")
     for old in path.parent.glob(f"{path.stem}-*.plan"):
-        if old.name != named and time.time() - old.stat().st_mtime > SETTLED_SECONDS:
-            old.unlink(missing_ok=True)
+        with suppress(FileNotFoundError):  # another process may put it away, too
+            if old.name != named and time.time() - old.stat().st_mtime > SETTLED_SECONDS:
+                old.unlink()
     return Plan(path, record)
 
 
