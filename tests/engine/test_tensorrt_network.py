@@ -69,6 +69,19 @@ def test_refitted_weights_are_those_of_torch(
     assert not [s for s in said if "anew" in s]
 
 
+def test_the_second_output_is_what_enters_the_dropout(host, tmp_path: Path) -> None:
+    base = base_of("small")
+    network = TensorrtNetwork(exported(base, tmp_path), host())
+    assert list(network.output_names) == ["embedding", "features"]
+    x = torch.randn(3, 3, 16, 16)
+    found = network({"input": x.numpy()})
+    with torch.no_grad():
+        features = base.features(x)
+        assert found["features"].shape == tuple(features.shape)
+        assert cosine(found["features"], features.numpy()) > 0.999
+        assert cosine(found["embedding"], base.embed(torch.from_numpy(found["features"])).numpy()) > 0.999
+
+
 def test_some_weights_are_refitted_and_the_others_stay(host, tmp_path: Path) -> None:
     base = base_of("small")
     network = TensorrtNetwork(exported(base, tmp_path), host())

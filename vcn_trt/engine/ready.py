@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import Any
 
 from numpy.typing import NDArray
@@ -40,6 +41,21 @@ class Host:
     device: EngineDevice
     machine: Machine
     say: Say = aloud
+
+    @cached_property
+    def _runtime(self) -> tuple[Any, Any]:
+        """TensorRT's runtime and its logger, which the engines that they loaded must not outlive."""
+        log = compat.logger(self.trt)
+        return self.trt.Runtime(log), log
+
+    def load(self, content: bytes, called: str) -> Any:
+        """An engine from a plan's content. Raises ModelError where TensorRT does not take it."""
+        runtime, log = self._runtime
+        log.errors.clear()
+        engine = runtime.deserialize_cuda_engine(content)
+        if engine is None:
+            raise ModelError(f"{compat.title(self.trt)} cannot load the plan of {called}{compat.said(log)}")
+        return engine
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,7 +132,7 @@ def kept(definition: Definition, runner: Runner, host: Host, facts: Mapping[str,
 def layers_of(plan: Plan, host: Host) -> Any:
     """What TensorRT made of a network, by its inspector. Raises ModelError where the plan is damaged."""
     with host.device.active():
-        inspector = _engine(plan.read(), plan.facts["network"], host).create_engine_inspector()
+        inspector = host.load(plan.read(), plan.facts["network"]).create_engine_inspector()
         return json.loads(inspector.get_engine_information(host.trt.LayerInformationFormat.JSON))
 
 
@@ -157,16 +173,8 @@ def _refitted_from(like: Plan, definition: Definition, host: Host) -> Ready | No
 
 def _runner(content: bytes, definition: Definition, host: Host) -> Runner:
     with host.device.active():
-        engine = _engine(content, definition.name, host)
+        engine = host.load(content, definition.name)
         return Runner(host.trt, engine, definition.recipe, host.device, definition.name, host.say)
-
-
-def _engine(content: bytes, called: str, host: Host) -> Any:
-    log = compat.logger(host.trt)
-    engine = host.trt.Runtime(log).deserialize_cuda_engine(content)
-    if engine is None:
-        raise ModelError(f"{compat.title(host.trt)} cannot load the plan of {called}{compat.said(log)}")
-    return engine
 
 
 def _refused(definition: Definition, verdict: str) -> ModelError:
