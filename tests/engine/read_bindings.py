@@ -54,7 +54,8 @@ def main(wheels: list[str]) -> None:
         found[f"rtx {version}"] = classes
     except subprocess.CalledProcessError:
         print("tensorrt_rtx is not installed here: left out", file=sys.stderr)
-    SNAPSHOT.write_text(json.dumps(found, indent=0) + "\n", encoding="utf-8")
+    text = json.dumps(found).replace("], ", "],\n").replace("}, ", "},\n")  # a line a class
+    SNAPSHOT.write_text(text + "\n", encoding="utf-8")
 
 
 def stand_ins(library: Path, folder: Path) -> None:

@@ -51,7 +51,8 @@ OBJECTS = {
     "refitter": "Refitter",
     "inspector": "EngineInspector",
     "flags": "NetworkDefinitionCreationFlag",
-    "runtime": "IRuntimeConfig",
+    "runtime": "Runtime",
+    "settings": "IRuntimeConfig",
 }
 """What the package calls each object of TensorRT."""
 

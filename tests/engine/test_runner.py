@@ -79,6 +79,9 @@ def test_where_nothing_can_be_captured_it_runs_all_the_same_and_that_is_said(hos
     network = TensorrtNetwork(net, host(card=FakeCard(captures=False)))
     np.testing.assert_allclose(network({"x": rows(3)})["y"], rows(3) @ W, atol=1e-2)
     assert "net.onnx runs without a CUDA graph, a little slower: cudaErrorStreamCaptureUnsupported" in said
+    network = TensorrtNetwork(net, host(script=Script(fails={"capture"})))
+    np.testing.assert_allclose(network({"x": rows(3)})["y"], rows(3) @ W, atol=1e-2)
+    assert "net.onnx runs without a CUDA graph, a little slower: TensorRT cannot run net.onnx" in said[-1]
 
 
 def test_threads_get_their_own_answers(host, net: Path) -> None:
@@ -111,6 +114,21 @@ def test_too_little_memory_halves_the_batch_and_goes_on(host, said: list[str], n
     script.executed.clear()
     network({"x": rows(40)})
     assert [shapes[0][0] for shapes in script.executed] == [16, 16, 16]
+
+
+def test_a_network_of_one_picture_a_call_runs_as_it_is(host, tmp_path: Path) -> None:
+    sizes = [1, 3, "h", "w"]
+    values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, sizes) for name in "xy"]
+    graph = helper.make_graph([helper.make_node("Add", ["x", "x"], ["y"])], "double", values[:1], values[1:])
+    path = saved(graph, tmp_path / "single.onnx")
+    network = TensorrtNetwork(path, host())
+    assert network.facts["recipe"]["name"] == "detector_single"
+    x = np.random.default_rng(0).normal(size=(1, 3, 32, 64)).astype(np.float32)
+    np.testing.assert_allclose(network({"x": x})["y"], 2 * x, rtol=2e-3)
+    with pytest.raises(ModelError, match=r"is \(2, 3, 32, 64\), and its engine takes \(1, 3, 32, 32\) to"):
+        network({"x": np.concatenate([x, x])})
+    with pytest.raises(DeviceError, match=r"too small for single.onnx even in batches of 1"):
+        TensorrtNetwork(path, host(card=FakeCard(memory=8)))({"x": x})
 
 
 def test_no_memory_at_all_is_an_error(host, net: Path) -> None:

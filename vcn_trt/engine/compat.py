@@ -172,10 +172,10 @@ def context(trt: Trt, engine: Any, scratch: int, size: int) -> Any:
         made = engine.create_execution_context_without_device_memory()
     elif is_rtx(trt):
         # A graph must hold the kernels of its shape, not those that stand in while they are compiled.
-        runtime = engine.create_runtime_config()
-        runtime.set_execution_context_allocation_strategy(trt.ExecutionContextAllocationStrategy.USER_MANAGED)
-        runtime.dynamic_shapes_kernel_specialization_strategy = trt.DynamicShapesKernelSpecializationStrategy.EAGER
-        made = engine.create_execution_context(runtime)
+        settings = engine.create_runtime_config()
+        settings.set_execution_context_allocation_strategy(trt.ExecutionContextAllocationStrategy.USER_MANAGED)
+        settings.dynamic_shapes_kernel_specialization_strategy = trt.DynamicShapesKernelSpecializationStrategy.EAGER
+        made = engine.create_execution_context(settings)
     else:
         made = engine.create_execution_context(trt.ExecutionContextAllocationStrategy.USER_MANAGED)
     if made is not None and size:

@@ -48,13 +48,12 @@ class Runner:
         does not take, DeviceError where the card cannot."""
         self._check(inputs)
         with self._lock, self._device.active():
-            if not self._batched:
-                return self._run(inputs, 0)
             rows, start = int(inputs[self.inputs[0]].shape[0]), 0
             parts: list[dict[str, Array]] = []
             while start < rows or not parts:
-                some = {name: array[start : start + self._buckets[-1]] for name, array in inputs.items()}
-                n = int(some[self.inputs[0]].shape[0])
+                stop = start + self._buckets[-1] if self._batched else rows
+                some = {name: array[start:stop] for name, array in inputs.items()}
+                n = min(stop, rows) - start
                 try:
                     parts.append(self._run(some, n))
                     start += n
@@ -89,8 +88,9 @@ class Runner:
             if len(self._lanes) >= LANES:
                 self._device.wait()
                 self._lanes.popitem(last=False)
-            self._lanes[key] = _Lane(self._context(), self._engine, self._trt, self._device, padded, self._name)
-            self._lanes[key].capture(self._say)
+            lane = _Lane(self._context(), self._engine, self._trt, self._device, padded, self._name)
+            lane.capture(self._say)
+            self._lanes[key] = lane
         self._lanes.move_to_end(key)
         return self._lanes[key]
 
@@ -127,11 +127,8 @@ class Runner:
         for name, array in inputs.items():
             smallest, _, largest = map(tuple, self._engine.get_tensor_profile_shape(name, 0))
             shape = tuple(map(int, array.shape))
-            bounds = list(zip(smallest, largest, strict=True))
-            fits = len(shape) == len(bounds) and all(
-                a <= size <= b for size, (a, b) in list(zip(shape, bounds, strict=True))[first:]
-            )
-            if not fits:
+            within = [a <= size <= b for a, size, b in zip(smallest, shape, largest, strict=False)]
+            if len(shape) != len(largest) or not all(within[first:]):
                 file = f"$VCN_HOME/engines/{self._recipe.name}.toml"
                 raise ModelError(
                     f"input {name!r} of {self._name} is {shape}, and its engine takes {smallest} to {largest}: "
@@ -168,7 +165,7 @@ class _Lane:
         self._launch()
         try:
             self._launch = self._device.capture(self._enqueue)
-        except RuntimeError as error:
+        except (RuntimeError, DeviceError) as error:  # of CUDA, and of TensorRT while it is captured
             say(f"{self._name} runs without a CUDA graph, a little slower: {error}")
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
