@@ -82,6 +82,19 @@ def test_auto_takes_the_card_when_all_is_there(card: FakeCard, monkeypatch: pyte
     assert backend.description == "cuda:0, Fake 9000, 8 GiB, TensorRT 11.4.0.106: chosen by auto"
 
 
+def test_auto_takes_the_cpu_where_tensorrt_does_not_load(card: FakeCard, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken() -> None:
+        raise DeviceError("TensorRT is installed and does not load")
+
+    monkeypatch.setattr(cuda, "look", lambda: WHOLE)
+    monkeypatch.setattr(cuda, "why_not", lambda card=0: "")
+    monkeypatch.setattr(compat, "load", broken)
+    backend = backends.open("auto")
+    assert backend.description == "cpu: chosen by auto; TensorRT is installed and does not load"
+    with pytest.raises(DeviceError, match="does not load"):
+        backends.open("cuda:0")
+
+
 def test_without_a_driver_torch_is_not_even_asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
     monkeypatch.setattr(device, "DRIVER", tmp_path / "none")
     monkeypatch.setattr(device, "WSL_DRIVER", tmp_path / "none")

@@ -21,9 +21,13 @@ def open(device: str) -> Backend:
         from vcn_trt.backends.cpu import open_cpu
         from vcn_trt.backends.cuda import open_cuda, why_not
 
-        if reason := why_not():
-            return open_cpu(f"chosen by auto; {reason}")
-        return open_cuda("cuda:0", "chosen by auto")
+        reason = why_not()
+        if not reason:
+            try:
+                return open_cuda("cuda:0", "chosen by auto")
+            except DeviceError as error:  # TensorRT is there and does not load, or does not serve this card
+                reason = str(error)
+        return open_cpu(f"chosen by auto; {reason}")
     if device.split(":")[0] == "cuda":
         from vcn_trt.backends.cuda import open_cuda
 
