@@ -19,7 +19,7 @@ from vcn_trt.backends.base import RawFaces
 from vcn_trt.backends.cpu.ops import CpuOps
 from vcn_trt.engine import pictures
 from vcn_trt.engine.definition import Definition
-from vcn_trt.zoo.export import CONVENTIONS
+from vcn_trt.zoo.manifest import CONVENTIONS
 from vcn_trt.zoo.prelu import spell_out
 
 COSINE = 0.999

@@ -20,12 +20,10 @@ from torch import Tensor, nn
 from vcn_trt.errors import ModelError
 from vcn_trt.zoo import fetch
 from vcn_trt.zoo.base import FaceBase
+from vcn_trt.zoo.manifest import CONVENTIONS
 
 OPSET = 17
 """The newest that TensorRT 8.6 parses; 10 and 11 and ONNX Runtime take it too."""
-
-CONVENTIONS = "vcn-trt"
-"""The key of an export's metadata under which it says, as JSON, how crops are prepared for it."""
 
 _VERSION = "2"
 
