@@ -116,6 +116,18 @@ def test_a_refit_that_fails_is_said_and_built_anew(host, said: list[str], net: P
     assert network.facts["how"] == "built"
 
 
+def test_a_constant_that_tensorrt_merged_with_a_weight_is_given_again(host, said: list[str], tmp_path: Path) -> None:
+    """QuickGELU's 1.702 beside the linear layer before it."""
+    base = base_of("vit")
+    path = exported(base, tmp_path)
+    factors = [n.output[0] for n in define(path).graph.graph.node if n.op_type == "Constant" and "gelu" in n.output[0]]
+    script = Script(merged=(factors[0],))
+    network = TensorrtNetwork(path, host(script=script))
+    changed(base, seed=5)
+    network.refit(weights_of(base))
+    assert (script.built, script.refits) == (1, 1)
+
+
 def test_a_refit_that_can_neither_be_done_nor_built_leaves_the_network_as_it_was(host, net: Path) -> None:
     script = Script()
     network = TensorrtNetwork(net, host(script=script))
@@ -254,11 +266,12 @@ def test_what_fails_is_said_with_the_next_step(host, net: Path, fails: str, kind
     assert not [p for p in plans.every() if not p.failed]
 
 
-def test_an_interrupt_during_the_build_ends_it(host, net: Path) -> None:
+@pytest.mark.parametrize("step", [0, 1])
+def test_an_interrupt_during_the_build_ends_it(host, net: Path, step: int) -> None:
     here = host()
 
     def interrupted(phase: str, done: int, total: int) -> None:
-        if done == 1:
+        if total and done == step:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

@@ -141,16 +141,20 @@ def watch(trt: Trt, config: Any, progress: Progress) -> Any:
         def phase_start(self, name: str, parent: str | None, steps: int) -> None:
             if parent is None:
                 self._outermost = name, steps
-                progress(name, 0, steps)
+                self._tell(0)
 
         def step_complete(self, name: str, step: int) -> bool:
+            if self._outermost and name == self._outermost[0]:
+                self._tell(step + 1)
+            return self.interrupt is None
+
+        def _tell(self, done: int) -> None:
             # No exception may pass through TensorRT's own threads: the build is told to end, and then it is raised.
             try:
-                if self._outermost and name == self._outermost[0]:
-                    progress(name, step + 1, self._outermost[1])
+                if self._outermost:
+                    progress(self._outermost[0], done, self._outermost[1])
             except BaseException as error:
                 self.interrupt = error
-            return self.interrupt is None
 
         def phase_finish(self, name: str) -> None:
             if self._outermost and name == self._outermost[0]:

@@ -45,6 +45,7 @@ def refit(trt: Trt, engine: Any, definition: Definition, device: EngineDevice, w
         for name in [n for n in missing if n in constants]:
             held[name] = xp.ascontiguousarray(xp.asarray(constants[name]))
             _give(trt, refitter, name, held[name], device.pointer(held[name]) if on_card else 0, log)
+        device.wait()
         if missing := sorted(refitter.get_missing_weights()):
             raise ModelError(f"a refit of {definition.name} would need {_listed(missing)} besides: build it anew")
         if not refitter.refit_cuda_engine():
@@ -67,11 +68,11 @@ def _give(trt: Trt, refitter: Any, name: str, value: Array, address: int, log: A
 
 
 def _constants(model: onnx.ModelProto) -> dict[str, NDArray[Any]]:
-    """The graph's constants that are no weights of the network."""
-    nodes = (n for n in model.graph.node if n.op_type == "Constant" and n.attribute[0].name == "value")
-    return {n.output[0]: numpy_helper.to_array(n.attribute[0].t) for n in nodes} | {
-        i.name: numpy_helper.to_array(i) for i in model.graph.initializer
-    }
+    """The graph's float constants by name, among them those that are no weights of the network."""
+    nodes = [n for n in model.graph.node if n.op_type == "Constant" and n.attribute[0].name == "value"]
+    tensors = {n.output[0]: n.attribute[0].t for n in nodes} | {i.name: i for i in model.graph.initializer}
+    values = {name: numpy_helper.to_array(tensor) for name, tensor in tensors.items()}
+    return {name: value for name, value in values.items() if value.dtype.kind == "f"}
 
 
 def _listed(names: list[str]) -> str:

@@ -49,12 +49,12 @@ class TensorrtNetwork:
         is what it was."""
         before = self._definition
         initialisers.check(before.model, weights, before.name)
-        new = before.replaced({name: self._on_host(value) for name, value in weights.items()})
+        new = before.replaced({name: _on_host(value) for name, value in weights.items()})
         try:
             if not (before.recipe.refit and compat.can_refit(self._host.trt)):
                 raise ModelError(f"the engine of {before.name} was not built to be refitted")
-            self.facts |= refitted(new, self._runner, self._host, weights, self._made_of)
-            self._definition = new
+            facts = refitted(new, self._runner, self._host, weights, self._made_of)
+            self._definition, self.facts = new, self.facts | facts | {"content": new.content}
         except ModelError as error:
             self._host.say(f"{error}; it is built anew")
             try:
@@ -70,11 +70,6 @@ class TensorrtNetwork:
         self._definition = define(path, self._definition.recipe.precision)
         self.facts = dict(kept(self._definition, self._runner, self._host, _how(self.facts)).facts)
 
-    def _on_host(self, value: Any) -> NDArray[np.generic]:
-        if isinstance(value, np.ndarray):
-            return value
-        return np.asarray(as_array(np, value))
-
 
 def open_host(device: EngineDevice, card: str, capability: str, say: Say = aloud) -> Host:
     """TensorRT for a card, by its name and compute capability. Raises DeviceError where none serves it."""
@@ -85,6 +80,10 @@ def open_host(device: EngineDevice, card: str, capability: str, say: Say = aloud
             f"`{compat.install()}`"
         )
     return Host(trt, device, Machine(compat.title(trt), card, capability), say)
+
+
+def _on_host(value: Any) -> NDArray[np.generic]:
+    return value if isinstance(value, np.ndarray) else np.asarray(as_array(np, value))
 
 
 def _how(facts: Mapping[str, Any]) -> dict[str, Any]:
