@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from fake_trt import FakeTrt
 
 from vcn_trt import backends
 from vcn_trt.backends import cuda
@@ -19,7 +20,8 @@ from vcn_trt.backends.cuda import capability, device
 from vcn_trt.backends.cuda.capability import Capability
 from vcn_trt.backends.cuda.device import CupyDevice, Found, TorchPool, card_of, lacking
 from vcn_trt.backends.cuda.kernels import launch, source
-from vcn_trt.errors import DeviceError
+from vcn_trt.engine import compat
+from vcn_trt.errors import DeviceError, ModelError
 
 WHOLE = Found(driver=True, torch_cuda="13.0", cards=2, cupy=True)
 
@@ -63,12 +65,37 @@ def test_an_explicit_device_that_is_missing_is_an_error(monkeypatch: pytest.Monk
         backends.open("tpu")
 
 
-@pytest.mark.parametrize(("found", "why"), [(Found(driver=False), "no NVIDIA driver"), (WHOLE, "runs no networks yet")])
+@pytest.mark.parametrize(("found", "why"), [(Found(driver=False), "no NVIDIA driver"), (WHOLE, "TensorRT is missing")])
 def test_auto_takes_the_cpu_and_says_why(monkeypatch: pytest.MonkeyPatch, found: Found, why: str) -> None:
     monkeypatch.setattr(cuda, "look", lambda: found)
+    monkeypatch.setattr(compat, "MODULES", ("tensorrt_that_is_not_here",))
     backend = backends.open("auto")
     assert backend.name == "cpu"
     assert why in backend.description
+
+
+def test_auto_takes_the_card_when_all_is_there(card: FakeCard, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cuda, "look", lambda: WHOLE)
+    monkeypatch.setattr(cuda, "why_not", lambda card=0: "")
+    monkeypatch.setattr(compat, "load", FakeTrt)
+    monkeypatch.setattr(capability, "probe", lambda card: Capability({}, 7, ""))
+    monkeypatch.setattr(capability, "load", lambda: None)
+    backend = backends.open("auto")
+    assert backend.name == "cuda:0"
+    assert backend.description == "cuda:0, Fake 9000, 8 GiB, 7 NVDEC engines, TensorRT 11.4.0.106: chosen by auto"
+
+
+def test_auto_takes_the_cpu_where_tensorrt_does_not_load(card: FakeCard, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken() -> None:
+        raise DeviceError("TensorRT is installed and does not load")
+
+    monkeypatch.setattr(cuda, "look", lambda: WHOLE)
+    monkeypatch.setattr(cuda, "why_not", lambda card=0: "")
+    monkeypatch.setattr(compat, "load", broken)
+    backend = backends.open("auto")
+    assert backend.description == "cpu: chosen by auto; TensorRT is installed and does not load"
+    with pytest.raises(DeviceError, match="does not load"):
+        backends.open("cuda:0")
 
 
 def test_without_a_driver_torch_is_not_even_asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
@@ -89,7 +116,9 @@ class FakeCard:
         self.torch = SimpleNamespace(
             cuda=SimpleNamespace(
                 default_stream=lambda card: SimpleNamespace(cuda_stream=77 + card),
-                get_device_properties=lambda card: SimpleNamespace(name="Fake 9000", total_memory=8 << 30),
+                get_device_properties=lambda card: SimpleNamespace(
+                    name="Fake 9000", total_memory=8 << 30, major=9, minor=0
+                ),
                 caching_allocator_alloc=self._alloc,
                 caching_allocator_delete=self.memory.pop,
                 set_per_process_memory_fraction=lambda share, card: None,
@@ -98,6 +127,7 @@ class FakeCard:
         self.cupy = SimpleNamespace(
             cuda=SimpleNamespace(
                 ExternalStream=self._stream,
+                Stream=self._aside,
                 Device=lambda card: self._entering(f"card {card}"),
                 using_allocator=lambda allocator: self._entering("torch's pool"),
                 PythonFunctionAllocator=lambda malloc, free: SimpleNamespace(malloc=(malloc, free)),
@@ -119,11 +149,24 @@ class FakeCard:
 
         class Stream(nullcontext):  # type: ignore[type-arg]
             ptr = pointer
+            synchronize = staticmethod(lambda: self.entered.append("waited"))
 
             def __enter__(self) -> Any:
                 return entering(f"stream {pointer}")
 
         return Stream()
+
+    def _aside(self, non_blocking: bool) -> Any:
+        """A stream that can be captured; torch's default one cannot."""
+        assert non_blocking, "it would wait for the default stream, and the capture would be refused"
+        graph = SimpleNamespace(launch=lambda stream: self.launched.append(("graph", stream.ptr)))
+
+        class Aside(nullcontext):  # type: ignore[type-arg]
+            ptr = 5
+            begin_capture = staticmethod(lambda: self.entered.append("capture"))
+            end_capture = staticmethod(lambda: (self.entered.append("captured"), graph)[1])
+
+        return Aside()
 
     def _module(self, code: str, options: tuple[str, ...]) -> Any:
         self.compiled.append(code)
@@ -165,16 +208,43 @@ def test_memory_comes_from_torch_and_goes_back(card: FakeCard) -> None:
     assert card.memory == {}
 
 
-def test_the_column_opens_and_refuses_what_it_cannot_do_yet(card: FakeCard, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_graph_is_captured_aside_and_launched_on_torchs_stream(card: FakeCard) -> None:
+    here, streams = CupyDevice(1), []
+    launch = here.capture(streams.append)
+    assert (streams, card.entered, card.launched) == ([5], ["capture", "captured"], [])
+    launch()
+    here.wait()
+    assert card.launched == [("graph", 78)]
+    assert card.entered[-1] == "waited"
+    assert here.stream == 78
+
+    def breaks(stream: int) -> None:
+        raise RuntimeError("operation not permitted")
+
+    with pytest.raises(RuntimeError, match="not permitted"):
+        here.capture(breaks)
+    assert card.entered[-1] == "captured"  # a capture that is left open would take in what comes next
+
+
+def test_the_column_opens_with_tensorrt(card: FakeCard, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(cuda, "look", lambda: WHOLE)
     monkeypatch.setattr(capability, "probe", lambda card: Capability({}, 7, "" if card == 1 else "it is another"))
     monkeypatch.setattr(capability, "load", lambda: None)
+    monkeypatch.setattr(compat, "lacking", lambda cuda: "")
+    monkeypatch.setattr(compat, "load", FakeTrt)
     backend = backends.open("cuda:1")
     assert backend.streams == 7
     assert (backend.name, backend.torch_device, backend.identity) == ("cuda:1", "cuda:1", "cuda")
-    assert backend.description == "cuda:1, Fake 9000, 8 GiB, 7 NVDEC engines: as asked"
-    with pytest.raises(DeviceError, match=r"model\.onnx cannot run on the card: the CUDA column has no engines"):
-        backend.open_network(Path("model.onnx"))
+    assert backend.description == "cuda:1, Fake 9000, 8 GiB, 7 NVDEC engines, TensorRT 11.4.0.106: as asked"
+    with pytest.raises(ModelError, match=r"model\.onnx is not a network that TensorRT can load"):
+        backend.open_network(tmp_path / "model.onnx")
+
+
+def test_without_tensorrt_the_card_is_refused_with_the_command(card: FakeCard, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cuda, "look", lambda: WHOLE)
+    monkeypatch.setattr(compat, "MODULES", ("tensorrt_that_is_not_here",))
+    with pytest.raises(DeviceError, match=r"'cuda:0' cannot be used: TensorRT is missing; run `.* tensorrt-cu13`"):
+        backends.open("cuda:0")
 
 
 def test_cupy_has_the_names_that_are_used() -> None:

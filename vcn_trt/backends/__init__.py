@@ -20,11 +20,17 @@ def open(device: str, gpu_memory: float = 0.0) -> Backend:
         return open_cpu("as asked")
     if device == "auto":
         from vcn_trt.backends.cpu import open_cpu
-        from vcn_trt.backends.cuda import why_not
+        from vcn_trt.backends.cuda import open_cuda, why_not
 
-        return open_cpu(f"chosen by auto; {why_not()}")
+        reason = why_not()
+        if not reason:
+            try:
+                return open_cuda("cuda:0", "chosen by auto", gpu_memory)
+            except DeviceError as error:  # TensorRT is there and does not load, or does not serve this card
+                reason = str(error)
+        return open_cpu(f"chosen by auto; {reason}")
     if device.split(":")[0] == "cuda":
         from vcn_trt.backends.cuda import open_cuda
 
-        return open_cuda(device, gpu_memory)
+        return open_cuda(device, gpu_memory=gpu_memory)
     raise DeviceError(f"unknown device {device!r}; expected auto, cpu or cuda:N")

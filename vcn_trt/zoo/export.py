@@ -4,6 +4,7 @@ so that adapted weights are refitted by name (ONNX Runtime, TensorRT)."""
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import tempfile
 import warnings
@@ -19,11 +20,12 @@ from torch import Tensor, nn
 from vcn_trt.errors import ModelError
 from vcn_trt.zoo import fetch
 from vcn_trt.zoo.base import FaceBase
+from vcn_trt.zoo.manifest import CONVENTIONS
 
 OPSET = 17
 """The newest that TensorRT 8.6 parses; 10 and 11 and ONNX Runtime take it too."""
 
-_VERSION = "1"
+_VERSION = "2"
 
 
 def export_onnx(base: FaceBase, path: Path) -> Path:
@@ -40,6 +42,7 @@ def export_onnx(base: FaceBase, path: Path) -> Path:
             model = onnx.load(part)
             _fold_constants(model)
             _name_as_state_dict(model, base)
+            onnx.helper.set_model_props(model, {CONVENTIONS: _conventions(base)})
             onnx.checker.check_model(model)
             onnx.save(model, part)
             os.replace(part, path)
@@ -63,6 +66,11 @@ def content_hash(base: FaceBase) -> str:
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
         digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
+
+
+def _conventions(base: FaceBase) -> str:
+    m = base.manifest
+    return json.dumps({"network": m.name, "rgb": m.rgb, "mean": m.mean, "scale": m.scale, "std": m.std})
 
 
 class _Both(nn.Module):

@@ -14,6 +14,9 @@ from typing import Any, Literal, TypeVar
 from vcn_trt import assets
 from vcn_trt.errors import ModelError
 
+CONVENTIONS = "vcn-trt"
+"""The key of an ONNX export's metadata under which it says, as JSON, how crops are prepared for it."""
+
 _T = TypeVar("_T")
 
 

@@ -14,9 +14,9 @@ import numpy as np
 import onnx
 import onnxruntime
 from numpy.typing import NDArray
-from onnx import numpy_helper
 
 from vcn_trt.errors import ModelError
+from vcn_trt.zoo import initialisers
 from vcn_trt.zoo.prelu import spell_out
 
 
@@ -51,15 +51,7 @@ class OnnxNetwork:
 
     def refit(self, weights: Mapping[str, NDArray[np.generic]]) -> None:
         model = onnx.load(str(self.path))
-        initialisers = {tensor.name: tensor for tensor in model.graph.initializer}
-        for name, value in weights.items():
-            if name not in initialisers:
-                raise ModelError(f"{self.path.name} has no weight {name!r}; export the network again before a refit")
-            found, expected = tuple(value.shape), tuple(initialisers[name].dims)
-            if found != expected:
-                raise ModelError(f"weight {name!r} of {self.path.name} has shape {expected}, the refit brings {found}")
-            dtype = numpy_helper.to_array(initialisers[name]).dtype
-            initialisers[name].CopyFrom(numpy_helper.from_array(np.ascontiguousarray(value, dtype), name))
+        initialisers.replace(model, weights, self.path.name)
         self._open(model)
 
 

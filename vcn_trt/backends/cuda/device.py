@@ -7,7 +7,7 @@ import functools
 import importlib.util
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -91,6 +91,7 @@ class CupyDevice:
         self._kernel = functools.cache(self._compiled)
         properties = torch.cuda.get_device_properties(card)
         self.memory = int(properties.total_memory)
+        self.name, self.capability = str(properties.name), f"{properties.major}.{properties.minor}"
         self.description = f"{properties.name}, {properties.total_memory / 2**30:.0f} GiB"
 
     def active(self) -> AbstractContextManager[Any]:
@@ -108,6 +109,25 @@ class CupyDevice:
 
     def launch(self, name: str, grid: Dims, block: Dims, values: Sequence[Any]) -> None:
         self._kernel(name)(grid, block, tuple(values))
+
+    @property
+    def stream(self) -> int:
+        return int(self._stream.ptr)
+
+    def wait(self) -> None:
+        self._stream.synchronize()
+
+    def capture(self, enqueue: Callable[[int], None]) -> Callable[[], None]:
+        """See `engine.device`. CUDA captures no default stream, which torch's is: the capture has one of its own, which
+        does not wait for the default one, and the graph is launched on torch's."""
+        aside = self.xp.cuda.Stream(non_blocking=True)
+        with aside:
+            aside.begin_capture()
+            try:
+                enqueue(int(aside.ptr))
+            finally:
+                graph = aside.end_capture()
+        return lambda: graph.launch(self._stream)
 
     def _compiled(self, name: str) -> Any:
         """NVRTC compiles for the card that is there; CuPy keeps the result on disk."""
