@@ -11,6 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 
+class OutOfMemoryError(MemoryError):
+    """As CuPy has it."""
+
+
 class FakeCard:
     """`EngineDevice`. memory: bytes that an array may have at most. captures: whether a stream can be captured."""
 
@@ -28,7 +32,7 @@ class FakeCard:
 
     def zeros(self, shape: Any, dtype: Any) -> NDArray[Any]:
         if self.memory is not None and np.prod(shape) * np.dtype(dtype).itemsize > self.memory:
-            raise MemoryError("out of memory")
+            raise OutOfMemoryError("out of memory")
         return np.zeros(shape, dtype)
 
     def active(self) -> AbstractContextManager[Any]:

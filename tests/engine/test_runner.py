@@ -136,15 +136,6 @@ def test_no_memory_at_all_is_an_error(host, net: Path) -> None:
         TensorrtNetwork(net, host(card=FakeCard(memory=8)))
 
 
-def test_memory_errors_of_every_library_are_known() -> None:
-    class OutOfMemoryError(RuntimeError):
-        """As torch has it."""
-
-    for error in (MemoryError(), OutOfMemoryError("x"), RuntimeError("CUDA error: out of memory")):
-        assert runner.out_of_memory(error)
-    assert not runner.out_of_memory(RuntimeError("illegal memory access"))
-
-
 def test_what_the_engine_does_not_take_is_refused_with_what_to_change(host, net: Path, doubling: Path) -> None:
     network = TensorrtNetwork(net, host())
     with pytest.raises(ModelError, match=r"net.onnx takes x; found input"):

@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from vcn_trt.backends.base import Array
+from vcn_trt.card_errors import out_of_memory
 from vcn_trt.engine import compat
 from vcn_trt.engine.compat import Trt
 from vcn_trt.engine.device import EngineDevice
@@ -178,8 +179,3 @@ class _Lane:
     def _enqueue(self, stream: int) -> None:
         if not self._context.execute_async_v3(stream):
             raise DeviceError(f"TensorRT cannot run {self._name}: see that `nvidia-smi` still lists the card")
-
-
-def out_of_memory(error: BaseException) -> bool:
-    """Of NumPy or CuPy (a MemoryError), of torch, whose pool CuPy uses, or of the CUDA runtime."""
-    return isinstance(error, MemoryError) or "out of memory" in str(error).lower() or "OutOfMemory" in str(type(error))
