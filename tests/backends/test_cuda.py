@@ -3,48 +3,23 @@ Driver, torch and CuPy are stand-ins: none of this has met a card."""
 
 from __future__ import annotations
 
-import re
 import sys
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+from machines import BARE, WHOLE
 
 from vcn_trt import backends
 from vcn_trt.backends import cuda
-from vcn_trt.backends.cuda import device
-from vcn_trt.backends.cuda.device import CupyDevice, Found, TorchPool, card_of, lacking
+from vcn_trt.backends.cuda.device import CupyDevice, TorchPool, card_of
 from vcn_trt.backends.cuda.kernels import launch, source
+from vcn_trt.backends.cuda.stack import Found
 from vcn_trt.errors import DeviceError
-
-WHOLE = Found(driver=True, torch_cuda="13.0", cards=2, cupy=True)
-
-
-@pytest.mark.parametrize(
-    ("found", "card", "says"),
-    [
-        (Found(driver=False), 0, "there is no NVIDIA driver; install one of 580 or newer"),
-        (
-            Found(driver=True),
-            0,
-            "this torch is built for the CPU alone; run `.* -m pip install --force-reinstall torch`",
-        ),
-        (
-            Found(driver=True, torch_cuda="13.0"),
-            0,
-            r"torch \(for CUDA 13.0\) finds no card; see what `nvidia-smi` says",
-        ),
-        (WHOLE, 2, "this machine has cuda:0 to cuda:1; run with --device cuda:0"),
-        (Found(driver=True, torch_cuda="12.8", cards=1), 1, "this machine has cuda:0; run"),
-        (Found(driver=True, torch_cuda="12.8", cards=1), 0, r"run `.* -m pip install 'cupy-cuda12x\[ctk\]'`"),
-        (WHOLE, 1, "^$"),
-    ],
-)
-def test_what_is_missing_comes_with_its_remedy(found: Found, card: int, says: str) -> None:
-    assert re.search(says, lacking(card, found))
 
 
 def test_a_device_is_a_number_of_a_card() -> None:
@@ -55,26 +30,26 @@ def test_a_device_is_a_number_of_a_card() -> None:
 
 
 def test_an_explicit_device_that_is_missing_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cuda, "look", lambda: Found(driver=False))
+    monkeypatch.setattr(cuda, "look", lambda: BARE)
     with pytest.raises(DeviceError, match=r"device 'cuda:0' cannot be used: there is no NVIDIA driver.* --device cpu"):
         backends.open("cuda:0")
     with pytest.raises(DeviceError, match="unknown device 'tpu'"):
         backends.open("tpu")
 
 
-@pytest.mark.parametrize(("found", "why"), [(Found(driver=False), "no NVIDIA driver"), (WHOLE, "runs no networks yet")])
+@pytest.mark.parametrize(
+    ("found", "why"),
+    [
+        (BARE, "no NVIDIA driver"),
+        (replace(WHOLE, modules=WHOLE.modules - {"tensorrt"}), "TensorRT is missing"),
+        (WHOLE, "runs no networks yet"),
+    ],
+)
 def test_auto_takes_the_cpu_and_says_why(monkeypatch: pytest.MonkeyPatch, found: Found, why: str) -> None:
     monkeypatch.setattr(cuda, "look", lambda: found)
     backend = backends.open("auto")
     assert backend.name == "cpu"
     assert why in backend.description
-
-
-def test_without_a_driver_torch_is_not_even_asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
-    monkeypatch.setattr(device, "DRIVER", tmp_path / "none")
-    monkeypatch.setattr(device, "WSL_DRIVER", tmp_path / "none")
-    monkeypatch.setitem(sys.modules, "torch", None)  # an import would raise
-    assert device.look() == Found(driver=False)
 
 
 class FakeCard:
@@ -170,6 +145,11 @@ def test_the_column_opens_and_refuses_what_it_cannot_do_yet(card: FakeCard, monk
     assert backend.description == "cuda:1, Fake 9000, 8 GiB: as asked"
     with pytest.raises(DeviceError, match=r"model\.onnx cannot run on the card: the CUDA column has no engines"):
         backend.open_network(Path("model.onnx"))
+    monkeypatch.setattr(cuda, "look", lambda: replace(WHOLE, modules=WHOLE.modules - {"tensorrt"}))
+    with pytest.raises(
+        DeviceError, match=r"model\.onnx cannot run on the card: TensorRT is missing; run .*or run with"
+    ):
+        backends.open("cuda:0").open_network(Path("model.onnx"))
 
 
 def test_cupy_has_the_names_that_are_used() -> None:

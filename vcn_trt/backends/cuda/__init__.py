@@ -6,7 +6,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from vcn_trt.backends.base import Backend, Network
-from vcn_trt.backends.cuda.device import CupyDevice, card_of, lacking, look
+from vcn_trt.backends.cuda.device import CupyDevice, card_of
+from vcn_trt.backends.cuda.lacking import lacking, no_networks
+from vcn_trt.backends.cuda.stack import look
 from vcn_trt.errors import DeviceError
 
 NO_ENGINES = "it runs no networks yet"
@@ -34,10 +36,10 @@ def open_cuda(device: str) -> Backend:
 
 def why_not() -> str:
     """Why `auto` does not take this column."""
-    return lacking(0, look()) or f"the CUDA column is not whole: {NO_ENGINES}"
+    found = look()
+    return lacking(0, found) or no_networks(0, found) or f"the CUDA column is not whole: {NO_ENGINES}"
 
 
 def _open_network(path: Path) -> Network:
-    raise DeviceError(
-        f"{path.name} cannot run on the card: the CUDA column has no engines in this version; run with --device cpu"
-    )
+    reason = no_networks(0, look()) or "the CUDA column has no engines in this version"
+    raise DeviceError(f"{path.name} cannot run on the card: {reason}; or run with --device cpu")
