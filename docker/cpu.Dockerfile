@@ -25,7 +25,8 @@ FROM python:${PYTHON}-slim-bookworm
 LABEL org.opencontainers.image.title="vcn-trt" \
       org.opencontainers.image.description="Who is on screen, when: face clustering for films and series, on the CPU."
 # HOME is the volume as well, so that caches of libraries work for whichever user `docker run --user` names.
-ENV PATH=/venv/bin:$PATH HOME=/var/lib/vcn VCN_HOME=/var/lib/vcn
+# ONNX Runtime's builds report to their maker unless told not to; footage is nobody's business.
+ENV PATH=/venv/bin:$PATH HOME=/var/lib/vcn VCN_HOME=/var/lib/vcn ORT_DISABLE_TELEMETRY=1
 RUN useradd --uid 10001 --no-create-home --home-dir /var/lib/vcn vcn \
     && install --directory --owner vcn --mode 1777 /var/lib/vcn /data
 COPY --from=build /venv /venv

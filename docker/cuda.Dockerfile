@@ -40,8 +40,9 @@ LABEL org.opencontainers.image.title="vcn-trt" \
       org.opencontainers.image.description="Who is on screen, when: face clustering for films and series, on an NVIDIA GPU."
 # Without "video" the driver's libnvcuvid stays outside, and PyAV decodes on the CPU.
 # HOME is the volume as well, so that caches of libraries work for whichever user `docker run --user` names.
+# ONNX Runtime's builds report to their maker unless told not to; footage is nobody's business.
 ENV NVIDIA_DRIVER_CAPABILITIES=compute,utility,video \
-    PATH=/venv/bin:$PATH HOME=/var/lib/vcn VCN_HOME=/var/lib/vcn
+    PATH=/venv/bin:$PATH HOME=/var/lib/vcn VCN_HOME=/var/lib/vcn ORT_DISABLE_TELEMETRY=1
 # hadolint ignore=DL3008
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends python3 \

@@ -9,7 +9,6 @@ import shlex
 import shutil
 import signal
 import subprocess
-import sys
 import time
 import tomllib
 from collections.abc import Callable, Iterator
@@ -125,6 +124,11 @@ def test_the_drivers_video_part_is_asked_for() -> None:
 def test_everything_that_is_kept_lies_on_the_volume(recipe: str) -> None:
     (volume,) = (rest for word, rest in last_stage(recipe) if word == "VOLUME")
     assert variables(recipe)["VCN_HOME"] == variables(recipe)["HOME"] == volume
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_onnx_runtime_reports_to_nobody(recipe: str) -> None:
+    assert variables(recipe)["ORT_DISABLE_TELEMETRY"] == "1"
 
 
 def test_the_kernels_are_compiled_for_the_architectures_of_the_tests() -> None:
@@ -313,6 +317,5 @@ def test_no_footage_is_no_failure(tmp_path: Path, night: Callable[..., subproces
     assert worker.returncode == 0
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="a shell's check")
 def test_the_script_is_plain_shell() -> None:
     subprocess.run(["sh", "-n", DOCKER / "night.sh"], check=True)
