@@ -194,6 +194,10 @@ RTX_ALONE = replace(
     [
         (having("tensorrt"), f"TensorRT is missing; {INSTALL}"),
         (
+            asked(having("tensorrt"), cards=(RTX4090,)),
+            f"TensorRT is missing; {INSTALL}, or `{PIP} tensorrt-rtx-cu13`, which cannot refit",
+        ),
+        (
             having("tensorrt-cu13-libs"),
             "tensorrt-cu13-bindings 11.4.0.106 is installed without libnvinfer.so.11; run "
             f"`{PIP} tensorrt-cu13-libs==11.4.0.106`",

@@ -56,18 +56,19 @@ def nvrtc(found: Found) -> Finding:
 
 def tensorrt(found: Found, card: int) -> Finding:
     """TensorRT of any version, else TensorRT-RTX on a card that it serves."""
-    major = found.cuda_major
+    major, cards = found.cuda_major, found.answer.cards
+    capability = cards[card].capability if card < len(cards) else None
     install = f"run `{PIP} tensorrt-cu{major}`, which fetches its libraries from NVIDIA"
     if "tensorrt" in found.modules:
         return _whole(found, install)
     if "tensorrt_rtx" not in found.modules:
-        return Finding("TensorRT", "missing", "TensorRT is missing", install)
+        smaller = f", or `{PIP} tensorrt-rtx-cu{major}`, which cannot refit" if capability in RTX else ""
+        return Finding("TensorRT", "missing", "TensorRT is missing", install + smaller)
     names = ("tensorrt-rtx-cu13-bindings", "tensorrt-rtx-cu12-bindings")
     version = next((found.packages[name] for name in names if name in found.packages), UNKNOWN)
-    cards = found.answer.cards
-    if card < len(cards) and cards[card].capability not in RTX:
-        capability = f"TensorRT-RTX {version} does not serve compute capability {dotted(cards[card].capability)}"
-        return Finding("TensorRT", "missing", capability, install)
+    if capability is not None and capability not in RTX:
+        other = f"TensorRT-RTX {version} does not serve compute capability {dotted(capability)}"
+        return Finding("TensorRT", "missing", other, install)
     return Finding("TensorRT", "ok", f"tensorrt_rtx {version}, for RTX cards")
 
 
