@@ -105,7 +105,8 @@ PLACE = re.compile(r"(?<![\w./-])/(?:work|home|root|opt/[\w.-]+)/[\w.-]+|file:/{
 """A path that one machine has: its owner's folders, and two levels below the one for add-ons."""
 ADDRESS = re.compile(r"https?:/{2}|--(?:extra-)?index-url|--trusted-host|--find-links")
 """Where packages come from is pip's configuration, the user's own."""
-BUILD = ("Makefile", "pyproject.toml", "constraints.txt", ".ci/run")
+DOCKER = ("docker/cpu.Dockerfile", "docker/cuda.Dockerfile", "docker/compose.yaml", "docker/night.sh")
+BUILD = ("Makefile", "pyproject.toml", "constraints.txt", ".ci/run", *DOCKER)
 
 
 @pytest.mark.parametrize("folders", [("work", "main"), ("home", "ann", "films"), ("root", ".cache"), ("opt", "a", "b")])

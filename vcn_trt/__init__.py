@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,11 @@ if TYPE_CHECKING:
 
 __all__ = ["Answer", "cluster", "open_run"]
 __version__ = metadata.version("vcn-trt")
+
+
+# ONNX Runtime's official builds report to their maker unless told not to before they load (its Privacy.md): here nothing
+# leaves the machine.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 
 def __getattr__(name: str) -> Any:

@@ -38,7 +38,7 @@ Configs = Annotated[Path | None, typer.Option("--config", help="A TOML file: the
 Sets = Annotated[
     list[str] | None, typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Change one value; may be given again.")
 ]
-Device = Annotated[str | None, typer.Option(help="auto or cpu.")]
+Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:N.")]
 
 
 @app.command()
@@ -186,16 +186,23 @@ def ablate(
 
 
 @app.command()
-def doctor(as_json: Json = False) -> None:
-    """What this machine has, what is missing, and the command that mends it. Exit status 1 where a run could not
-    start."""
+def doctor(
+    device: Annotated[str, typer.Option(help="What a run shall use: auto, cpu, cuda or cuda:N.")] = "auto",
+    as_json: Json = False,
+) -> None:
+    """What this machine has, what is missing, and the command that mends it. Exit status 1 where a run on the device
+    could not start."""
     from vcn_trt import doctor as examination
 
-    findings = examination.examine()
+    findings = examination.examine(device)
     if as_json:
         OUT.print_json(json.dumps(examination.to_json(findings)))
     else:
+        section = ""
         for f in findings:
+            if f.section != section:
+                print(f"\n{f.section}")
+                section = f.section
             print(f"{f.state:9} {f.what}: {f.found}" + (f"\n{'':10}-> {f.mend}" if f.mend else ""))
     if not examination.healthy(findings):
         raise typer.Exit(1)

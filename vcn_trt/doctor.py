@@ -8,14 +8,18 @@ import platform
 import shutil
 import sys
 import tempfile
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, replace
 from importlib import metadata
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from vcn_trt import assets
+from vcn_trt.backends.cuda import why_not
+from vcn_trt.backends.cuda.device import card_of
+from vcn_trt.backends.cuda.lacking import examine as examine_cuda
+from vcn_trt.backends.cuda.stack import look
 from vcn_trt.config import Config
 from vcn_trt.errors import ModelError, VcnError
+from vcn_trt.finding import Finding
 from vcn_trt.overlap import cores
 from vcn_trt.zoo import fetch, manifest
 
@@ -38,24 +42,14 @@ MODULES = {
 GIB = 1 << 30
 
 
-@dataclass(frozen=True)
-class Finding:
-    """One line of the examination. mend: the command that helps, where something is amiss.
-    "missing" keeps vcn from running, "optional" does not."""
-
-    what: str
-    state: Literal["ok", "missing", "optional"]
-    found: str
-    mend: str = ""
-
-
-def examine() -> list[Finding]:
-    """Look at everything a run needs."""
-    return [_python(), *_packages(), _machine(), *_weights(), _cache(), _gpu()]
+def examine(device: str = "auto") -> list[Finding]:
+    """Look at everything a run on the device needs. Without a card everything runs on the CPU, so what a card needs is
+    "missing" where "cuda" or "cuda:N" is asked for alone. Raises DeviceError for another word."""
+    return [_python(), *_packages(), _machine(), *_weights(), _cache(), *_gpu(device), _auto()]
 
 
 def healthy(findings: list[Finding]) -> bool:
-    """Whether a run with the default config can start."""
+    """Whether a run with the default config can start on the device."""
     return all(f.state != "missing" for f in findings)
 
 
@@ -117,9 +111,12 @@ def _cache() -> Finding:
     return Finding("VCN_HOME", "ok", f"{home}, {free:.0f} GiB free")
 
 
-def _gpu() -> Finding:
-    driver = Path("/proc/driver/nvidia/version")
-    if driver.exists():
-        line = driver.read_text(encoding="utf-8").splitlines()[0]
-        return Finding("NVIDIA GPU", "optional", line, "not used: the CUDA column runs no networks yet")
-    return Finding("NVIDIA GPU", "optional", "none; everything runs on the CPU")
+def _gpu(device: str) -> list[Finding]:
+    asked = device not in ("auto", "cpu")
+    findings = examine_cuda(look(), card_of(device) if asked else 0)
+    return [replace(f, section="GPU", state=f.state if asked or f.state == "ok" else "optional") for f in findings]
+
+
+def _auto() -> Finding:
+    reason = why_not()
+    return Finding("--device auto", "ok", f"takes the CPU: {reason}" if reason else "takes cuda:0", section="GPU")

@@ -73,7 +73,7 @@ def test_torch_has_the_names_that_are_used() -> None:
 
 def test_the_bound_reaches_the_column_that_has_a_card(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[Any] = []
-    monkeypatch.setattr(cuda, "open_cuda", lambda *given: asked.append(given))
+    monkeypatch.setattr(cuda, "open_cuda", lambda device, gpu_memory: asked.append((device, gpu_memory)))
     backends.open("cuda:1", 4.0)
     assert asked == [("cuda:1", 4.0)]
     assert backends.open("cpu", 4.0).memory() == {}

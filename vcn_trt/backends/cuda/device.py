@@ -1,49 +1,17 @@
-"""The card: is it there, with all that the column needs, and how arrays and kernels reach it. One stream, torch's, and
-one memory pool, torch's, so that networks, kernels and training share both."""
+"""The card: how arrays and kernels reach it. One stream, torch's, and one memory pool, torch's, so that networks,
+kernels and training share both."""
 
 from __future__ import annotations
 
 import functools
-import importlib.util
 import re
-import sys
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from vcn_trt.backends.base import Array
 from vcn_trt.backends.cuda.kernels import Dims, source
 from vcn_trt.errors import DeviceError
-
-DRIVER = Path("/proc/driver/nvidia/version")
-WSL_DRIVER = Path("/usr/lib/wsl/lib/libcuda.so.1")
-
-
-@dataclass(frozen=True)
-class Found:
-    """What a machine has. torch_cuda: the CUDA version that torch was built for, None of a CPU build. cards: that torch
-    can use."""
-
-    driver: bool
-    torch_cuda: str | None = None
-    cards: int = 0
-    cupy: bool = False
-
-
-def look() -> Found:
-    """Look for driver, torch, cards and CuPy, in this order; torch is not imported where there is no driver."""
-    if not DRIVER.exists() and not WSL_DRIVER.exists():
-        return Found(driver=False)
-    import torch
-
-    return Found(
-        driver=True,
-        torch_cuda=torch.version.cuda,
-        cards=torch.cuda.device_count(),
-        cupy=importlib.util.find_spec("cupy") is not None,
-    )
 
 
 def card_of(device: str) -> int:
@@ -52,29 +20,6 @@ def card_of(device: str) -> int:
     if not match:
         raise DeviceError(f"unknown device {device!r}; expected auto, cpu, cuda or cuda:N with the number of a card")
     return int(match[1] or 0)
-
-
-def lacking(card: int, found: Found) -> str:
-    """What keeps a card from being used and the command that mends it, or ""."""
-    pip = f"{sys.executable} -m pip install"
-    if not found.driver:
-        return "there is no NVIDIA driver; install one of 580 or newer, until `nvidia-smi` lists the card"
-    if found.torch_cuda is None:
-        return (
-            f"this torch is built for the CPU alone; run `{pip} --force-reinstall torch` where pip finds one for CUDA"
-        )
-    if found.cards == 0:
-        return (
-            f"torch (for CUDA {found.torch_cuda}) finds no card; see what `nvidia-smi` says: the driver may be too old "
-            "for this torch, or CUDA_VISIBLE_DEVICES may hide the cards"
-        )
-    if card >= found.cards:
-        cards = "cuda:0" if found.cards == 1 else f"cuda:0 to cuda:{found.cards - 1}"
-        return f"this machine has {cards}; run with --device cuda:0"
-    if not found.cupy:
-        major = found.torch_cuda.split(".")[0]
-        return f"CuPy is missing; run `{pip} 'cupy-cuda{major}x[ctk]'`"
-    return ""
 
 
 class CupyDevice:
