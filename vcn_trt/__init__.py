@@ -13,8 +13,8 @@ __all__ = ["Answer", "cluster", "open_run"]
 __version__ = metadata.version("vcn-trt")
 
 
-# ONNX Runtime's official builds report to their maker unless told not to before they load (its Privacy.md): here nothing
-# leaves the machine.
+# ONNX Runtime's official builds report to their maker unless told not to before they load (its Privacy.md):
+# here nothing leaves the machine.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 
