@@ -81,7 +81,7 @@ step decode 90 "${vcn[@]}" bench -q --device "$device" --only decode --streams 1
   --out "$logs/decode.json"
 
 # 2. Kernels against NumPy, with every other test that needs a card; then under the sanitizers.
-step tests 150 "$python" -m pytest -q -m gpu -p no:cacheprovider --rootdir "$root" "$root/tests"
+step tests 300 "$python" -m pytest -v -m gpu -p no:cacheprovider --durations 10 --rootdir "$root" "$root/tests"
 step kernels 60 "$python" "$root/tests/kernels/exercise.py" "$device"
 sanitizer=$(command -v compute-sanitizer || ls /usr/local/cuda/bin/compute-sanitizer 2>/dev/null)
 for tool in memcheck racecheck; do

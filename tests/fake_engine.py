@@ -39,6 +39,7 @@ class ICudaEngine(Bound):
         self._facts, self._model, self._noise = facts, model, self._trt.script.noise
         self._values = [*model.graph.input, *model.graph.output]
         self._session: Any = None
+        self._taken = False
 
     @property
     def num_io_tensors(self) -> int:
@@ -127,6 +128,16 @@ class EngineInspector(Bound):
 class IExecutionContext(Bound):
     def __init__(self, engine: Any) -> None:
         self._engine, self._shapes, self._addresses, self._memory, self._ran = engine, {}, {}, 0, False
+        # 8.6 gives the first context the profile by itself, later versions give it to each.
+        old = self._trt.__version__.startswith("8.")
+        self.active_optimization_profile = -1 if old and engine._taken else 0
+        engine._taken = True
+
+    def set_optimization_profile_async(self, profile: int, stream: int) -> bool:
+        if not self._engine._facts["shared"]:
+            return False
+        self.active_optimization_profile = profile
+        return True
 
     def set_device_memory(self, address: int, size: int) -> None:
         assert size >= 1024
@@ -143,7 +154,9 @@ class IExecutionContext(Bound):
     def set_input_shape(self, name: str, shape: Any) -> bool:
         smallest, _, largest = self._engine._facts["profile"][name]
         self._shapes[name], self._ran = tuple(shape), False
-        return all(a <= s <= b for s, a, b in zip(shape, smallest, largest, strict=True))
+        return self.active_optimization_profile == 0 and all(
+            a <= s <= b for s, a, b in zip(shape, smallest, largest, strict=True)
+        )
 
     def get_tensor_shape(self, name: str) -> tuple[int, ...]:
         if name in self._shapes:

@@ -40,7 +40,7 @@ class FakeTrt:
             setattr(self, name, enumeration(self._names[name]))
         for name in (
             *("TensorLocation", "ExecutionContextAllocationStrategy", "LayerInformationFormat"),
-            "DynamicShapesKernelSpecializationStrategy",
+            *("DynamicShapesKernelSpecializationStrategy", "PreviewFeature"),
         ):
             if name in self._names:
                 setattr(self, name, enumeration(self._names[name]))
@@ -115,7 +115,10 @@ class Builder(Bound):
             monitor.phase_finish("Building engine")
         script.built += 1
         profile = config._profiles[0]
-        head = {"version": self._trt.__version__, "profile": profile, "refit": flags.REFIT in config._flags}
+        # One profile serves several contexts since 10, and in 8.6 where that was asked for.
+        shared = not self._trt.__version__.startswith("8.") or "PROFILE_SHARING_0806" in config._preview
+        refit = flags.REFIT in config._flags
+        head = {"version": self._trt.__version__, "profile": profile, "refit": refit, "shared": shared}
         return IHostMemory(HEAD + json.dumps(head).encode() + b"\n" + model.SerializeToString())
 
 
@@ -154,6 +157,7 @@ class OnnxParser(Bound):
 class IBuilderConfig(Bound):
     def __init__(self) -> None:
         self._flags: set[int] = set()
+        self._preview: set[str] = set()
         self._profiles: list[Any] = []
         self._cache: Any = None
 
@@ -162,6 +166,9 @@ class IBuilderConfig(Bound):
 
     def clear_flag(self, flag: int) -> None:
         self._flags.discard(flag)
+
+    def set_preview_feature(self, feature: Any, on: bool) -> None:
+        self._preview |= {feature.name} if on else set()
 
     def set_memory_pool_limit(self, pool: int, size: int) -> None:
         assert size > 0

@@ -17,7 +17,7 @@ from machines import BARE, WHOLE
 
 from vcn_trt import backends
 from vcn_trt.backends import cuda
-from vcn_trt.backends.cuda import capability
+from vcn_trt.backends.cuda import capability, device
 from vcn_trt.backends.cuda.capability import Capability
 from vcn_trt.backends.cuda.device import CupyDevice, TorchPool, card_of
 from vcn_trt.backends.cuda.kernels import launch, source
@@ -97,8 +97,7 @@ class FakeCard:
         )
         self.cupy = SimpleNamespace(
             cuda=SimpleNamespace(
-                ExternalStream=self._stream,
-                Stream=self._aside,
+                Stream=self._streams(),
                 Device=lambda card: self._entering(f"card {card}"),
                 using_allocator=lambda allocator: self._entering("torch's pool"),
                 PythonFunctionAllocator=lambda malloc, free: SimpleNamespace(malloc=(malloc, free)),
@@ -115,7 +114,16 @@ class FakeCard:
         self.entered.append(what)
         return nullcontext()
 
-    def _stream(self, pointer: int, card: int) -> Any:
+    def _streams(self) -> Any:
+        """CuPy's class: called for a stream of its own, `from_external` for another library's."""
+
+        def made(non_blocking: bool) -> Any:
+            return self._aside(non_blocking)
+
+        made.from_external = lambda stream: self._stream(stream.__cuda_stream__()[1])  # type: ignore[attr-defined]
+        return made
+
+    def _stream(self, pointer: int) -> Any:
         entering = self._entering
 
         class Stream(nullcontext):  # type: ignore[type-arg]
@@ -229,7 +237,7 @@ def test_cupy_has_the_names_that_are_used() -> None:
     assert callable(cupy.RawModule)
     assert callable(cupy.asnumpy)
     for name in (
-        *("ExternalStream", "Device", "using_allocator", "PythonFunctionAllocator"),
+        *("Device", "using_allocator", "PythonFunctionAllocator"),
         *("Stream", "Event", "get_current_stream", "alloc_pinned_memory"),
     ):
         assert callable(getattr(cupy.cuda, name))
@@ -247,6 +255,7 @@ def test_cupy_has_the_names_that_are_used() -> None:
     ):
         assert callable(getattr(cupy, name))
     assert callable(cupy.from_dlpack)
+    assert cupy.cuda.Stream.from_external(device._Foreign(0)).ptr == 0
     for name in ("copy_from_host_async", "copy_from_device_async"):
         assert callable(getattr(cupy.cuda.MemoryPointer, name))
     taken = cupy.cuda.PythonFunctionAllocator(lambda size, card: 0, lambda address, card: None)

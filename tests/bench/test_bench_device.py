@@ -21,8 +21,7 @@ class FakeTorch:
     def __init__(self) -> None:
         self.now, self.queued, self.synced, self.zeroed = 0.0, 0.0, 0, 0
         self.cuda = SimpleNamespace(
-            synchronize=self._synchronize,
-            default_stream=lambda device: f"stream of {device}",
+            default_stream=lambda device: SimpleNamespace(of=device, synchronize=lambda: self._synchronize(device)),
             Event=self._event,
         )
         self.uint8 = "uint8"
@@ -47,8 +46,8 @@ class FakeTorch:
         class Event:
             at = -1.0
 
-            def record(self, stream: str) -> None:
-                assert (stream, enable_timing) == ("stream of cuda:1", True)
+            def record(self, stream: Any) -> None:
+                assert (stream.of, enable_timing) == ("cuda:1", True)
                 self.at = fake.now + fake.queued
 
             def elapsed_time(self, other: Any) -> float:

@@ -25,7 +25,7 @@ CLASSES = (
     *("ParserError", "Runtime", "ICudaEngine", "IExecutionContext", "EngineInspector", "Refitter", "Weights"),
     *("NetworkDefinitionCreationFlag", "BuilderFlag", "MemoryPoolType", "TensorIOMode", "TensorLocation", "DataType"),
     *("ExecutionContextAllocationStrategy", "LayerInformationFormat", "ProfilingVerbosity", "ILogger"),
-    *("IProgressMonitor", "IRuntimeConfig", "DynamicShapesKernelSpecializationStrategy"),
+    *("IProgressMonitor", "IRuntimeConfig", "DynamicShapesKernelSpecializationStrategy", "PreviewFeature"),
 )
 LOOK = f"""
 import json, sys

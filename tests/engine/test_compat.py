@@ -21,6 +21,7 @@ OPTIONAL = {
     "EXPLICIT_BATCH": {"11", "rtx"},
     "STRONGLY_TYPED": {"8"},
     "FP16": {"11", "rtx"},
+    "PROFILE_SHARING_0806": {"11", "rtx"},
     "progress_monitor": {"8"},
     "device_memory_size": {"11", "rtx"},
     "device_memory_size_v2": {"8", "10.0"},

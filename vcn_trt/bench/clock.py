@@ -50,7 +50,8 @@ class SyncedClock(HostClock):
         return time.perf_counter()
 
     def finish(self) -> None:
-        self._torch.cuda.synchronize(self._device)
+        # Not the whole device: CUDA forbids that while another thread captures a graph.
+        self._torch.cuda.default_stream(self._device).synchronize()
 
 
 class EventClock:
@@ -71,7 +72,7 @@ class EventClock:
         return float(start.elapsed_time(stop)) / 1000
 
     def finish(self) -> None:
-        self._torch.cuda.synchronize(self._device)
+        self._stream.synchronize()
 
     def cool(self) -> None:
         if self._cold is None:

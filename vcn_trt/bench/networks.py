@@ -24,7 +24,7 @@ from vcn_trt.ingest.detect import FaceDetector, working_size
 from vcn_trt.overlap import cores
 from vcn_trt.types import CROP_SIZE
 from vcn_trt.zoo import weights
-from vcn_trt.zoo.base import FaceBase, prepare
+from vcn_trt.zoo.base import Both, prepare
 from vcn_trt.zoo.bases import load_base
 from vcn_trt.zoo.export import cached_onnx
 from vcn_trt.zoo.models import Model, open_model
@@ -78,18 +78,6 @@ def embed(bench: Bench) -> Iterator[Figure]:
     for n in dict.fromkeys((bench.config.embed.batch, *(CARD_BATCHES if bench.on_card else ()))):
         crops = rng.integers(0, 256, (n, CROP_SIZE, CROP_SIZE, 3)).astype(np.float32)
         yield from _alone(bench, Subject("base", "crops", network, prepare(crops, base.manifest), lambda: Both(base)))
-
-
-class Both(nn.Module):
-    """A base's two outputs, as its network gives them."""
-
-    def __init__(self, base: FaceBase) -> None:
-        super().__init__()
-        self.base = base
-
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        features = self.base.features(x)
-        return self.base.embed(features), features
 
 
 def detector_module(model: Model) -> nn.Module:

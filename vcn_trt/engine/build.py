@@ -29,6 +29,7 @@ def build(trt: Trt, definition: Definition, timings: Path | None, progress: Prog
         config.set_flag(trt.BuilderFlag.REFIT)
     compat.allow_capture(trt, config)
     _add_shapes(builder, network, config, definition)
+    compat.share_profile(trt, config)
     monitor = compat.watch(trt, config, progress)
     kept = timings if compat.keeps_timings(trt) else None
     if kept is not None:

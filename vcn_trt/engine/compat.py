@@ -1,8 +1,8 @@
 """The differences between TensorRT 8.6, 10, 11 and TensorRT-RTX, all of them here. The rest of the package keeps to
 what the four share, as far as their Python bindings show (tests/engine/bindings.json).
 
-    8.6  networks of an explicit batch by a flag; half precision must be allowed by a flag; weights of a refit from host
-         memory alone; no progress monitor
+    8.6  networks of an explicit batch by a flag; half precision must be allowed by a flag; a profile serves several
+         contexts by a preview feature; weights of a refit from host memory alone; no progress monitor
     10   strongly typed by a flag; weights from device memory; scratch memory has a second size function from 10.1 on
     11   explicit batch and the precision flags are gone
     RTX  a module of its own; no refit; no timing cache: kernels are compiled on the card, for each shape, which a CUDA
@@ -124,6 +124,12 @@ def allow_capture(trt: Trt, config: Any) -> None:
         config.set_flag(trt.BuilderFlag.REQUIRE_USER_ALLOCATION)
 
 
+def share_profile(trt: Trt, config: Any) -> None:
+    """8.6 lets one profile serve several contexts only where that is asked for; later versions always do."""
+    if not hasattr(trt.NetworkDefinitionCreationFlag, "STRONGLY_TYPED"):
+        config.set_preview_feature(trt.PreviewFeature.PROFILE_SHARING_0806, True)
+
+
 def watch(trt: Trt, config: Any, progress: Progress) -> Any:
     """Report the build's phases. -> the monitor, to be kept as long as the config, with the interrupt that ended the
     build in `interrupt`; None of 8.6, which has no such thing."""
@@ -174,6 +180,8 @@ def context(trt: Trt, engine: Any, scratch: int, size: int) -> Any:
     """An execution context on scratch memory of ours: address and bytes. None where TensorRT makes none."""
     if not hasattr(trt, "ExecutionContextAllocationStrategy"):
         made = engine.create_execution_context_without_device_memory()
+        if made is not None and made.active_optimization_profile != 0:  # only the first has it by itself
+            made.set_optimization_profile_async(0, 0)
     elif is_rtx(trt):
         # A graph must hold the kernels of its shape, not those that stand in while they are compiled.
         settings = engine.create_runtime_config()

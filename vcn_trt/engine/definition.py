@@ -22,7 +22,7 @@ from vcn_trt.engine.recipe import Precision, Recipe
 from vcn_trt.errors import ModelError
 from vcn_trt.zoo import initialisers
 
-VERSION = "1"
+VERSION = "2"
 """Raise it when the same file and recipe give another graph: plans of the old one are then built anew."""
 
 

@@ -37,6 +37,18 @@ class FaceBase(nn.Module):
         return self.embed(self.features(x))
 
 
+class Both(nn.Module):
+    """Both outputs of a base, embedding and features, from one pass: what its network gives."""
+
+    def __init__(self, base: FaceBase) -> None:
+        super().__init__()
+        self.base = base
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        features = self.base.features(x)
+        return self.base.embed(features), features
+
+
 def prepare(crops: Pixels, manifest: Manifest) -> Pixels:
     """Crops as the network wants them, the one place where that is done: planes in its colour order, (pixel - mean) *
     scale / std, enlarged bilinearly (half-pixel centres) where its input is not of the crop's size.

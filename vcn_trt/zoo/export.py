@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from vcn_trt.errors import ModelError
 from vcn_trt.zoo import fetch
-from vcn_trt.zoo.base import FaceBase
+from vcn_trt.zoo.base import Both, FaceBase
 from vcn_trt.zoo.manifest import CONVENTIONS
 
 OPSET = 17
@@ -38,7 +38,7 @@ def export_onnx(base: FaceBase, path: Path) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=path.parent, prefix=".export-") as folder:
             part = Path(folder) / path.name
-            _trace(_Both(base.eval()), example, part)
+            _trace(Both(base.eval()), example, part)
             model = onnx.load(part)
             _fold_constants(model)
             _name_as_state_dict(model, base)
@@ -71,18 +71,6 @@ def content_hash(base: FaceBase) -> str:
 def _conventions(base: FaceBase) -> str:
     m = base.manifest
     return json.dumps({"network": m.name, "rgb": m.rgb, "mean": m.mean, "scale": m.scale, "std": m.std})
-
-
-class _Both(nn.Module):
-    """Both outputs of a base from one pass."""
-
-    def __init__(self, base: FaceBase) -> None:
-        super().__init__()
-        self.base = base
-
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        features = self.base.features(x)
-        return self.base.embed(features), features
 
 
 def _trace(module: nn.Module, example: Tensor, path: Path) -> None:

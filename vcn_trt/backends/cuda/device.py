@@ -31,7 +31,7 @@ class CupyDevice:
 
         self.xp = cupy
         self.card = card
-        self._stream = cupy.cuda.ExternalStream(torch.cuda.default_stream(card).cuda_stream, card)
+        self._stream = cupy.cuda.Stream.from_external(_Foreign(torch.cuda.default_stream(card).cuda_stream))
         self._allocator = TorchPool(torch, self._stream.ptr).allocator(cupy)
         self._kernel = functools.cache(self._compiled)
         properties = torch.cuda.get_device_properties(card)
@@ -60,7 +60,8 @@ class CupyDevice:
         return int(self._stream.ptr)
 
     def wait(self) -> None:
-        self._stream.synchronize()
+        with self.xp.cuda.Device(self.card):  # the handle of a default stream is the current card's
+            self._stream.synchronize()
 
     def capture(self, enqueue: Callable[[int], None]) -> Callable[[], None]:
         """See `engine.device`. CUDA captures no default stream, which torch's is: the capture has one of its own, which
@@ -77,6 +78,16 @@ class CupyDevice:
     def _compiled(self, name: str) -> Any:
         """NVRTC compiles for the card that is there; CuPy keeps the result on disk."""
         return self.xp.RawModule(code=source(name), options=("--std=c++17",)).get_function(name)
+
+
+class _Foreign:
+    """CUDA's stream protocol: a stream of another library. (`ExternalStream` warns since CuPy 14.)"""
+
+    def __init__(self, handle: int) -> None:
+        self._handle = handle
+
+    def __cuda_stream__(self) -> tuple[int, int]:
+        return 0, self._handle
 
 
 class TorchPool:

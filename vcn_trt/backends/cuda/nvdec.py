@@ -154,6 +154,7 @@ class NvdecDecoder(OnePass):
             for _ in range(max(1, nvdec.capability.engines // streams))
         ]
         self._repaired = 0
+        self._upload: Uploader | None = None
         self._chain = self._on_card()
 
     def _frames(self) -> Generator[tuple[CudaFrame, float], None, None]:
@@ -171,6 +172,8 @@ class NvdecDecoder(OnePass):
         for session in self._sessions:
             session.close()
         self._sessions = []
+        if self._upload is not None:
+            self._upload.close()
         if self._container is not None:
             self._container.close()
         self._container = self._stream = None
@@ -222,7 +225,7 @@ class NvdecDecoder(OnePass):
             repaired = repair(piece, self._stream, self._tally, self._timeline)
             self._repaired += 1
             pictures = [CpuFrame(frame, self._look.orientation, self._look.shown) for frame in repaired]
-            on_card = Uploader(self._nvdec.open_lane())(pictures)
+            on_card = self._uploader()(pictures)
             yield from zip((frame.pts for frame in repaired), on_card, strict=True)
         else:
             yield from ((pts, self._look.frame(planes)) for pts, planes in frames)
@@ -244,12 +247,17 @@ class NvdecDecoder(OnePass):
                 )
             yield piece
 
+    def _uploader(self) -> Uploader:
+        """One for the whole pass: its pinned memory must outlive the copies from it."""
+        self._upload = self._upload or Uploader(self._nvdec.open_lane())
+        return self._upload
+
     def _by_pyav(self, reason: str) -> Iterator[tuple[CudaFrame, float]]:
         """What is left of the film, and the account of all of it."""
         last = self._timeline.seconds
         begin = "" if last is None else f" behind {last:.1f} s"
         self.report.notes.append(f"decoded by PyAV and uploaded{begin}: {reason}")
-        on_cpu, upload = PyAvDecoder(self._path, self.video.id, self._config), Uploader(self._nvdec.open_lane())
+        on_cpu, upload = PyAvDecoder(self._path, self.video.id, self._config), self._uploader()
         try:
             for batch in on_cpu:
                 left = [i for i, seconds in enumerate(batch.seconds) if last is None or seconds > last]

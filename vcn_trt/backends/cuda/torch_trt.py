@@ -11,13 +11,13 @@ from typing import Any
 
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from vcn_trt.backends.base import Array
 from vcn_trt.card_errors import first_line, out_of_memory
 from vcn_trt.errors import DeviceError, ModelError
-from vcn_trt.zoo.base import FaceBase
+from vcn_trt.zoo.base import Both, FaceBase
 
 SMALLEST, LARGEST = 2, 256
 """The batches that it is compiled for: torch.export takes a batch of 1 for a constant."""
@@ -47,7 +47,7 @@ class TorchTensorrtNetwork:
         with torch.no_grad():
             expected = base(self._sample)
         self._module = library.MutableTorchTensorRTModule(
-            _Both(base).eval(),
+            Both(base).eval(),
             device=self._device,
             min_block_size=1,
             enable_autocast=True,
@@ -91,18 +91,6 @@ class TorchTensorrtNetwork:
         with self._lock:
             embedding, features = self._module(padded.contiguous())
         return embedding[:n].float(), features[:n].float()
-
-
-class _Both(nn.Module):
-    """Both outputs of a base from one pass."""
-
-    def __init__(self, base: FaceBase) -> None:
-        super().__init__()
-        self.base = base
-
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        features = self.base.features(x)
-        return self.base.embed(features), features
 
 
 def _libraries() -> tuple[Any, Any]:

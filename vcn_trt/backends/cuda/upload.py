@@ -66,6 +66,11 @@ class Uploader:
         self._lane.join()
         return on_card
 
+    def close(self) -> None:
+        """Let the card have read all of the pinned memory, which goes back to CuPy's pool with this object."""
+        for read in self._read:
+            read.wait()
+
     def _staging(self, size: int) -> NDArray[np.uint8]:
         """The other buffer, once the card has read what it last held."""
         self._turn = 1 - self._turn
@@ -94,3 +99,4 @@ class UploadingDecoder:
 
     def close(self) -> None:
         self._decoder.close()
+        self._upload.close()
