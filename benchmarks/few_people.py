@@ -35,8 +35,8 @@ from vcn_trt.metrics import Scores, score
 from vcn_trt.ragged import Ragged, unit_rows
 from vcn_trt.types import PLAIN, Embeddings, Tracks
 
-SETTINGS: dict[str, dict[str, Any]] = {"default": {}, "quantile 0.2, cap 0.25": {"quantile": 0.2, "cap": 0.25}}
-"""What differs from the default clustering; the second was the default before."""
+SETTINGS: dict[str, dict[str, Any]] = {"default": {}, "quantile 0.3, cap 0.1": {"quantile": 0.3, "cap": 0.1}}
+"""What differs from the default clustering; the second is better here and worse on `sitcom_180p` whole."""
 
 KINDS = ("one person", "two people", "three people", "half of the tracks", "all")
 SEEDS = 3

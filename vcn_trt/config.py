@@ -221,8 +221,8 @@ class ClusterConfig:
     branches: Literal["teacher", "both", "student"] = "teacher"
     limits: Literal["calibrated", "own"] = "calibrated"
     share: float = 0.43
-    quantile: float = 0.3
-    cap: float = 0.1
+    quantile: float = 0.2
+    cap: float = 0.25
     late_share: float = 0.4
     margin: float = 0.15
     rule: Literal["or", "and", "mean"] = "or"
