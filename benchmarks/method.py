@@ -54,7 +54,7 @@ def main() -> None:
     given = arguments.parse_args()
     results: dict[str, Any] = {"from video": {}, "labelled tracks": {}}
     with tempfile.TemporaryDirectory() as scratch:
-        for name in (*reversed(EPISODES), HALVES):
+        for name in (*EPISODES, HALVES):
             videos, truths = [given.footage / f"{name}.mp4"], []
             if name == HALVES:
                 sitcom = labels.read(given.footage / "sitcom.gt.json")
