@@ -105,7 +105,7 @@ def runs(monkeypatch: pytest.MonkeyPatch) -> FakeRuns:
     monkeypatch.setattr(ablation, "open_model", lambda name, kind: SimpleNamespace(identity=name))
     decoder = SimpleNamespace(video=VIDEO, close=lambda: None)
     backend = SimpleNamespace(open_decoder=lambda *_: decoder, description="cpu")
-    monkeypatch.setattr(ablation.backends, "open", lambda name: backend)
+    monkeypatch.setattr(ablation.backends, "open", lambda *_: backend)
     return fake
 
 
