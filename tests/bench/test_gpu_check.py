@@ -190,7 +190,7 @@ def test_no_step_stops_the_others(tmp_path: Path) -> None:
     assert "## decode: no table (KeyError" in done.stdout
     lines = asked.read_text().splitlines()
     assert "-m vcn_trt bench -q --device cuda:0 --only decode --streams 1,2,4,7 --seconds 2 --out decode.json" in lines
-    assert any(line.startswith("-m pytest -q -m gpu") for line in lines)
+    assert any(line.startswith("-m pytest -v -m gpu") for line in lines)
     assert "exercise.py cuda:0" in lines
 
 
