@@ -34,6 +34,8 @@ def main() -> None:
     figure, (seconds, memory) = pyplot.subplots(1, 2, figsize=(11, 4.2), layout="constrained")
     for method, title in SHOWN.items():
         own = [r for r in runs if r["method"] == method]
+        if not own:
+            continue
         sizes = [r["tracks"] for r in own]
         seconds.plot(sizes, [r["seconds"] for r in own], marker="o", label=title)
         memory.plot(sizes, [r["peak_gib"] - r["peak_gib_before"] for r in own], marker="o", label=title)
