@@ -18,7 +18,7 @@ from vcn_trt.adapt.split import Trains, Views, open_views
 from vcn_trt.backends.base import Network
 from vcn_trt.config import AdaptConfig
 from vcn_trt.run import Desk
-from vcn_trt.types import Crops, Faces, Images, TrackSet
+from vcn_trt.types import Crops, Faces, TrackSet
 from vcn_trt.zoo.base import FaceBase
 from vcn_trt.zoo.export import content_hash
 
@@ -62,37 +62,27 @@ def views_of(
     """The views of a training on the device. network: of the same weights as `base`; None lets torch look. What a head
     alone trains on is kept: another training need not make it again."""
     sides = images.sides if config.footage_sizes else None
+    output = "features" if trains == "last" else "embedding"
+
+    def told(done: int, total: int) -> None:
+        desk.progress(done, total, "crops")
+
+    def opened() -> Views:
+        with nullcontext() if network is None else running(network, output, device) as frozen:
+            return open_views(base, images, sides, trains, config.views, seed, device, frozen, told)
+
     if trains != "head":
-        return _opened(desk, images, sides, base, network, trains, device, config, seed)
+        return opened()
     parts = [content_hash(base), config.views, seed, [images.digest(), None if sides is None else sides.tolist()]]
     path = desk.keep / f"views-{hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]}.npz"
     kept_before = store.read_npz(path)
     if kept_before is not None:
         return Views.cached(base, "head", torch.from_numpy(kept_before["values"]).to(device))
-    views = _opened(desk, images, sides, base, network, trains, device, config, seed)
+    views = opened()
     for old in desk.keep.glob("views-*.npz"):
         old.unlink()
     store.replace_npz(path, {"values": views.content.cpu().numpy()})
     return views
-
-
-def _opened(
-    desk: Desk,
-    images: Images,
-    sides: NDArray[np.float32] | None,
-    base: FaceBase,
-    network: Network | None,
-    trains: Trains,
-    device: torch.device,
-    config: AdaptConfig,
-    seed: int,
-) -> Views:
-    def told(done: int, total: int) -> None:
-        desk.progress(done, total, "crops")
-
-    output = "features" if trains == "last" else "embedding"
-    with nullcontext() if network is None else running(network, output, device) as frozen:
-        return open_views(base, images, sides, trains, config.views, seed, device, frozen, told)
 
 
 def _sides(faces: Faces, crops: Crops) -> NDArray[np.float32]:
