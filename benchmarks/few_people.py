@@ -27,7 +27,8 @@ from vcn_trt.adapt.heads import whitened_head
 from vcn_trt.adapt.model import MetricHead
 from vcn_trt.adapt.serfiq import track_quality, weak_tracks
 from vcn_trt.adapt.stage import VIEWS
-from vcn_trt.cluster.people import adapted_people, seen_together
+from vcn_trt.cluster.people import seen_together
+from vcn_trt.cluster.stage import adapted_people
 from vcn_trt.config import AdaptConfig, ClusterConfig
 from vcn_trt.embed import FILE as BASE
 from vcn_trt.ingest.join import TRACKS_FILE

@@ -15,7 +15,7 @@ from made import base_from, pictures_of, projection, track_set
 
 from vcn_trt import backends, store
 from vcn_trt.adapt.stage import ADAPT, NO_ADAPT, Adaptation, open_given
-from vcn_trt.cluster.people import CLUSTER
+from vcn_trt.cluster.stage import CLUSTER
 from vcn_trt.config import AdaptConfig, ClusterConfig, Config, QualityConfig
 from vcn_trt.embed import EMBED, Base
 from vcn_trt.errors import ModelError

@@ -20,7 +20,7 @@ from vcn_trt import api, backends
 from vcn_trt.adapt.match import MatchScore
 from vcn_trt.adapt.stage import ADAPT
 from vcn_trt.backends import Backend
-from vcn_trt.cluster.people import CLUSTER
+from vcn_trt.cluster.stage import CLUSTER
 from vcn_trt.config import Config, load, preset, to_dict, what_counts
 from vcn_trt.embed import EMBED
 from vcn_trt.errors import LabelError, RunError, UsageError, VideoError

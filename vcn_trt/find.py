@@ -12,7 +12,7 @@ from vcn_trt.cast import Person
 from vcn_trt.media import Media
 from vcn_trt.types import Tracks, TrackSet
 
-NO_FACE = ("quality",)
+NO_FACE = ("quality", "no_face")
 """Statuses of what was tracked but is taken for no face: it keeps no one from being alone."""
 
 

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from vcn_trt.adapt.stage import ADAPT, NO_ADAPT, Given, open_given
 from vcn_trt.backends import Backend
-from vcn_trt.cluster.people import CLUSTER
+from vcn_trt.cluster.stage import CLUSTER
+from vcn_trt.corrections.bound import of_run as corrections_of
 from vcn_trt.embed import EMBED, Base, open_base
 from vcn_trt.ingest.production import INGEST
 from vcn_trt.report.page import REPORT
@@ -29,13 +30,15 @@ def cluster_videos(run: Run, sources: Sequence[Source], backend: Backend) -> Clu
 
 
 def group(run: Run, tracks: TrackSet, base: Base, given: Given | None, backend: Backend) -> Clusters:
-    """Recognise, adapt and group, of tracks that are there."""
+    """Recognise, adapt and group, of tracks that are there; what a person has corrected holds."""
     config = run.config
+    by_hand = corrections_of(run.folder, tracks, run.record["sources"])
     vectors = run.stage(EMBED, tracks, base, backend, config.embed, config.quality.measured)
     if config.cluster.adapts:
-        model = run.stage(ADAPT, tracks, base, given, vectors, backend, config.adapt, config.match, config.seed)
+        how = config.adapt, config.match, config.seed
+        model = run.stage(ADAPT, tracks, base, given, vectors, backend, *how, *by_hand.for_adapt(tracks.n_tracks))
     else:
         model = run.stage(NO_ADAPT, vectors)
-    people = run.stage(CLUSTER, tracks, vectors, model, backend, config.cluster, config.quality)
+    people = run.stage(CLUSTER, tracks, vectors, model, backend, config.cluster, config.quality, *by_hand.for_cluster)
     run.stage(REPORT, tracks, people)
     return people

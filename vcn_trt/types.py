@@ -21,8 +21,9 @@ PLAIN = 2
 UNKNOWN = -1
 """The cluster of a track that stands for no person (the paper's Eq. 1)."""
 
-STATUSES = ("ok", "quality", "crops", "short")
-"""Why a track is Unknown: the network was unsure of it, its crops are too small or blurred, it has too few faces."""
+STATUSES = ("ok", "quality", "crops", "short", "no_face", "rejected")
+"""Why a track is Unknown: the network was unsure of it, its crops are too small or blurred, it has too few faces; by
+hand: it is no face, or it was taken from a person and is of no one else yet."""
 
 
 @dataclass(frozen=True)

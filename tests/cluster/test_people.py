@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vcn_trt.cluster.people import _representative, judged, screen_seconds, seen_together, together
+from vcn_trt.cluster.people import _representative, screen_seconds, seen_together, together
+from vcn_trt.cluster.stage import judged
 from vcn_trt.config import ClusterConfig, QualityConfig
 from vcn_trt.ingest.align import TEMPLATE
 from vcn_trt.types import CROP_SIZE, Faces, Tracks

@@ -27,6 +27,7 @@ from vcn_trt.backends.base import Backend, Network
 from vcn_trt.config import AdaptConfig, MatchConfig
 from vcn_trt.embed import Base
 from vcn_trt.errors import ModelError
+from vcn_trt.known import Known
 from vcn_trt.ragged import Ragged, unit_rows
 from vcn_trt.rounds import MATCHES, write_rounds
 from vcn_trt.run import Desk, Stage
@@ -85,19 +86,25 @@ def adapt_run(
     config: AdaptConfig,
     match: MatchConfig,
     seed: int,
+    known: Known | None = None,
 ) -> dict[str, Any]:
-    """Adapt the base to the tracks that are fit for it, and leave the vectors of all kept crops. -> facts"""
+    """Adapt the base to the tracks that are fit for it, and leave the vectors of all kept crops. known: who is who, by
+    hand. -> facts"""
+    known = known or Known.nothing(tracks.n_tracks)
     kept = np.flatnonzero(tracks.crops.kept)
-    groups = _fit(tracks, kept)
+    groups = _fit(tracks, kept, known)
     rounds: list[Ragged] = []
 
     def matcher(z: NDArray[np.float32]) -> Ragged:
-        return find_matches(z, groups, backend.ops, match)
+        return known.matched(find_matches(z, groups, backend.ops, match), groups.counts > 0)
 
     if given is not None:
         adapted, z, student, facts = _taken(desk, tracks, kept, base, given, backend, config, seed)
     elif len(groups.values):
-        adapted, z, student, rounds, facts = _trained(desk, tracks, kept, groups, base, matcher, backend, config, seed)
+        of_person = known.joined(groups)
+        adapted, z, student, rounds, facts = _trained(
+            desk, tracks, kept, groups, of_person, base, matcher, backend, config, seed
+        )
     else:
         adapted, z = _untouched(base, config, seed), np.zeros((PLAIN, len(kept), base.manifest.dim), np.float32)
         student, facts = None, {"trains": "nothing: no track is fit for it"}
@@ -129,10 +136,10 @@ ADAPT = Stage("adapt", 2, (VECTORS, VIEWS, MATCHES, MODEL, ONNX), adapt_run, loa
 NO_ADAPT = Stage("adapt", 1, (VECTORS,), keep_base, load_base)
 
 
-def _fit(tracks: TrackSet, kept: NDArray[np.int64]) -> Ragged:
+def _fit(tracks: TrackSet, kept: NDArray[np.int64], known: Known) -> Ragged:
     """The places among the kept crops of those that train, a group a track: none of a track that is Unknown."""
     track = tracks.crops.track[kept]
-    place = np.flatnonzero(tracks.tracks.status[track] == "ok")
+    place = np.flatnonzero((tracks.tracks.status[track] == "ok") & ~known.no_face[track])
     return Ragged.from_group_ids(place, track[place], tracks.n_tracks)
 
 
@@ -141,6 +148,7 @@ def _trained(
     tracks: TrackSet,
     kept: NDArray[np.int64],
     groups: Ragged,
+    of_person: Ragged,
     base: Base,
     matcher: Matcher,
     backend: Backend,
@@ -148,7 +156,8 @@ def _trained(
     seed: int,
 ) -> tuple[Adapted, NDArray[np.float32], NDArray[np.float32] | None, list[Ragged], dict[str, Any]]:
     """The adapted model, its unit vectors (n_views, n_kept, d), the student's where it is another, each round's matches
-    and facts."""
+    and facts. of_person: the same crops as `groups`, tracks that are known to be one person in one group: what varies
+    within it varies while the face stays the same."""
     device = torch.device(backend.torch_device)
     trains, images = chosen(config.trains, device), Kept(tracks, kept)
     views = views_of(desk, images, base.torch, base.network, trains, device, config, seed)
@@ -158,7 +167,7 @@ def _trained(
     else:
         untrained = Branch(base.torch, _untouched(base, config, seed).head, trains).placed(device)
         plain = look(untrained, views, seed, "base").cpu()
-        head = whitened_head(plain, groups, config.outputs, config.shrink, generator)
+        head = whitened_head(plain, of_person, config.outputs, config.shrink, generator)
 
     def told(now: Progress) -> None:
         what = f"steps, round {now.round} of {now.rounds}, loss {now.loss:.2f}, {now.matches} matches"

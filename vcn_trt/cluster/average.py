@@ -44,13 +44,17 @@ def link_by_average(
     apart: NDArray[np.integer[Any]],
     weak: NDArray[np.bool_],
     tile: int = 256,
+    together: NDArray[np.int64] | None = None,
 ) -> Linked:
     """p, l: (n, k) a metric's vectors a track (`metric.Profiles`); limits: (n,) the similarity below which each joins.
     apart: (m, 2) tracks that are two people; weak: (n,) tracks that never join each other, only a cluster with others.
+    together: (n,) equal numbers for tracks that are known to be one person, which is no merge.
     """
     n = len(p)
     pairs = np.asarray(apart, np.int64).reshape(-1, 2)
     now = _Clusters(p, l, np.asarray(limits, np.float64), np.asarray(weak, np.bool_), np.arange(n))
+    if together is not None:
+        now = now.joined(p, l, limits, weak, together)
     merges: list[Merge] = []
     while True:
         joined = np.arange(len(now.p))

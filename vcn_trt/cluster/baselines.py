@@ -20,6 +20,7 @@ from sklearn.cluster import DBSCAN, HDBSCAN
 from sklearn.metrics import silhouette_score
 
 from vcn_trt.cluster import cuml
+from vcn_trt.cluster.people import by_size
 from vcn_trt.errors import ModelError, UsageError
 from vcn_trt.ragged import Ragged
 from vcn_trt.types import UNKNOWN, Clusters, Merge
@@ -178,14 +179,6 @@ def _silhouette(square: NDArray[np.float64], found: Labelling) -> float:
     if not 1 < len(np.unique(found)) < len(found):
         return -1.0
     return float(silhouette_score(square, found, metric="precomputed"))
-
-
-def by_size(found: Labelling) -> NDArray[np.int32]:
-    """Any numbering to one from 1, most tracks first, ties by first track. (n,)"""
-    _, first, group, size = np.unique(found, return_index=True, return_inverse=True, return_counts=True)
-    rank = np.empty(len(first), np.int32)
-    rank[np.lexsort((first, -size))] = np.arange(1, len(first) + 1)
-    return rank[group]
 
 
 def _directions(embeddings: Ragged | NDArray[np.floating]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:

@@ -28,16 +28,19 @@ def group_tracks(
     weak: NDArray[np.bool_],
     ops: Ops,
     config: ClusterConfig,
+    together: NDArray[np.int64] | None = None,
 ) -> tuple[NDArray[np.int64], tuple[Merge, ...]]:
     """apart: (m, 2) tracks that are two people; weak: (n,) tracks that hardly show a face. A weak track is linked with
     the others, since it can be what two of a person's good ones have in common; where fewer than `VOUCHERS` good tracks
-    are with it then, it goes, and the others are linked without it.
+    are with it then, it goes, and the others are linked without it. together: as of `link_by_average`; none of
+    these is weak.
     -> (n,) clusters from 0 in order of their first tracks, UNKNOWN for those that went; and the merges"""
     kept = np.arange(len(weak))
     limits = scale.limits(config.share)
     while True:
         few, pairs = tracks.take(kept), _among(apart, kept)
-        linked = link_by_average(few.profiles.p, few.profiles.l, limits[kept], ops, pairs, weak[kept])
+        known = None if together is None else together[kept]
+        linked = link_by_average(few.profiles.p, few.profiles.l, limits[kept], ops, pairs, weak[kept], together=known)
         alone = weak[kept] & (np.bincount(linked.labels, ~weak[kept]) < VOUCHERS)[linked.labels]
         if not alone.any():
             break

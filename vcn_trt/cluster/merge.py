@@ -61,15 +61,19 @@ def merge_tracks(
     rules: MergeRules = MergeRules(),
     cannot_link: NDArray[np.integer[Any]] | None = None,
     tile: int = 256,
+    together: NDArray[np.int64] | None = None,
 ) -> Merged:
-    """Tracks to clusters. cannot_link: (m, 2) pairs of track numbers. Raises ModelError where a track with crops has a
-    profile that is not finite."""
+    """Tracks to clusters. cannot_link: (m, 2) pairs of track numbers. together: (n_tracks,) equal numbers for tracks
+    that are known to be one person, which is no merge. Raises ModelError where a track with crops has a profile that is
+    not finite."""
     some = np.flatnonzero(tracks.counts > 0)
     own = tracks if len(some) == len(tracks) else _subset(tracks, some)
     if not (np.isfinite(own.p).all() and np.isfinite(own.l).all()):
         raise ModelError("the network's vectors of some tracks are not finite; its weights are damaged or diverged")
     pairs = _pairs_within(cannot_link, some, len(tracks)) if rules.cannot_link != "off" else np.zeros((0, 2), np.int64)
     now = _Partition.of_tracks(own, rules)
+    if together is not None:
+        now = now.joined(_links(together[some]))
     merges: list[Merge] = []
     rounds = 0
     while (joins := _joins(now, ops, rules, pairs, tile)) is not None:
@@ -146,6 +150,13 @@ class _Partition:
         own = np.bincount(group, self.own, count).astype(np.float64)
         p, l = weighted(share, self.p), weighted(share, self.l)  # noqa: E741
         return self.standing(self.tracks, self.rules, group[self.of], p, l, own, weight)
+
+
+def _links(together: NDArray[np.int64]) -> Edges:
+    """Each track with the first of its number, but for those that are it."""
+    _, first, place = np.unique(together, return_index=True, return_inverse=True)
+    others = np.flatnonzero(first[place] != np.arange(len(together)))
+    return Edges(first[place[others]], others, np.zeros(len(others), np.float32))
 
 
 def _joins(now: _Partition, ops: Ops, rules: MergeRules, pairs: NDArray[np.int64], tile: int) -> Edges | None:

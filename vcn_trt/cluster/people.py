@@ -1,10 +1,10 @@
-"""The tracks grouped by person, and `clusters.json`: the answer that other programs read."""
+"""The people of a run and `clusters.json`: the answer that other programs read, written and read without what it took
+to find it."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,157 +12,30 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vcn_trt import store
-from vcn_trt.adapt.serfiq import mad_reject, track_quality, weak_tracks
-from vcn_trt.adapt.stage import Adaptation
-from vcn_trt.backends.base import Backend, Ops
-from vcn_trt.cluster import cuml
-from vcn_trt.cluster.alike import crop_profiles, track_profiles
-from vcn_trt.cluster.baselines import by_size, cluster_tracks
-from vcn_trt.cluster.calibrated import group_tracks
-from vcn_trt.cluster.limits import calibrate
-from vcn_trt.cluster.merge import MergeRules, merge_tracks
-from vcn_trt.config import ClusterConfig, QualityConfig
+from vcn_trt.config import ClusterConfig
 from vcn_trt.errors import RunError
 from vcn_trt.ingest import align
-from vcn_trt.ragged import Ragged
-from vcn_trt.run import Desk, Stage, write_text
-from vcn_trt.types import STATUSES, UNKNOWN, BaseVectors, Clusters, Faces, Merge, Tracks, TrackSet
+from vcn_trt.types import UNKNOWN, Clusters, Faces, Merge, Tracks, TrackSet
 
 SCHEMA = "vcn-trt/clusters/1"
 FILE = "clusters.json"
-BASELINE_NOTE = (
-    "The grouping is a baseline ({method}) on the {vectors} vectors, for comparison: cluster.method=vcn is the method."
-)
 
 
-def cluster(
-    desk: Desk,
+def to_json(
     tracks: TrackSet,
-    base: BaseVectors,
-    adapted: Adaptation,
-    backend: Backend,
-    config: ClusterConfig,
-    quality: QualityConfig,
+    table: Tracks,
+    people: Clusters,
+    names: Mapping[int, str] | None = None,
+    corrections: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """Group the good tracks by person; the others are Unknown with their status. -> facts for the record"""
-    desk.progress(0, tracks.n_tracks, "tracks")
-    kept = tracks.kept_by_track()
-    table = tracks.tracks.with_columns(quality=track_quality(Ragged(base.quality[kept.values], kept.offsets)))
-    table, weak = judged(table, base.faceless, quality)
-    rows = _some(kept, table.status == "ok")
-    facts: dict[str, Any] = {"method": config.method, "warnings": []}
-    pairs = seen_together(table)
-    if config.method == "vcn":
-        people, more = adapted_people(rows, weak, pairs, adapted, backend.ops, config)
-        facts |= more
-        alone = (table.status == "ok") & (people.labels == UNKNOWN)
-        table = table.with_columns(status=np.where(alone, "quality", table.status))
-    else:
-        vectors = adapted.vectors.base if config.vectors == "base" else adapted.vectors.adapted
-        by_track = Ragged(np.asarray(vectors)[rows.values], rows.offsets)
-        device = backend.torch_device
-        people = cluster_tracks(by_track, config.method, threshold=config.threshold, k=config.k, torch_device=device)
-        if config.method in ("dbscan", "hdbscan"):
-            facts["by"] = "cuML" if cuml.serves(device) else "scikit-learn"
-        facts["warnings"].append(BASELINE_NOTE.format(method=config.method, vectors=config.vectors))
-    facts["warnings"] += together(pairs, people.labels, config)
-    labelled = table.with_columns(cluster=people.labels)
-    store.write_table(desk.folder / "tracks.parquet", [labelled], Tracks)
-    answer = to_json(tracks, labelled, people)
-    write_text(desk.folder / FILE, json.dumps(answer, ensure_ascii=False) + "\n")
-    desk.progress(tracks.n_tracks, tracks.n_tracks, "tracks")
-    unknown = {s: int((table.status == s).sum()) for s in STATUSES[1:]}
-    return facts | {
-        "people": people.n_clusters,
-        "tracks": len(table),
-        "unknown": int((people.labels == UNKNOWN).sum()),
-        "unknown_by_status": {s: n for s, n in unknown.items() if n},
-    }
-
-
-def judged(table: Tracks, faceless: float, config: QualityConfig) -> tuple[Tracks, NDArray[np.bool_]]:
-    """The tracks with the status that their quality gives them, and which are weak (section 3.6)."""
-    good = table.status == "ok"
-    scores = np.where(good, table.quality, np.nan)
-    weak = np.zeros(len(table), bool)
-    if config.rule == "mad":
-        low = mad_reject(scores, config.deviations)
-        return table.with_columns(status=np.where(low, "quality", table.status)), weak
-    return table, weak_tracks(scores, faceless) if config.rule == "calibrated" else weak
-
-
-def seen_together(table: Tracks) -> NDArray[np.int64]:
-    """Pairs of tracks with a frame in common: two faces seen at once. (m, 2), first below second"""
-    pairs = []
-    order = np.lexsort((table.start, table.video))
-    open_: list[int] = []
-    for j in order.tolist():
-        open_ = [i for i in open_ if table.video[i] == table.video[j] and table.stop[i] > table.start[j]]
-        pairs += [(min(i, j), max(i, j)) for i in open_]
-        open_.append(j)
-    return np.array(sorted(pairs), np.int64).reshape(-1, 2)
-
-
-def together(pairs: NDArray[np.int64], labels: NDArray[np.int32], config: ClusterConfig) -> list[str]:
-    """What to tell of people who are in one frame with themselves: mirrors and screens exist, mistakes too."""
-    if config.cannot_link == "off":
-        return []
-    a, b = pairs.T
-    people = np.unique(labels[a][(labels[a] == labels[b]) & (labels[a] != UNKNOWN)])
-    return [f"person {c} is seen twice in one frame: look at the tracks" for c in people.tolist()]
-
-
-def adapted_people(
-    rows: Ragged,
-    weak: NDArray[np.bool_],
-    pairs: NDArray[np.int64],
-    adapted: Adaptation,
-    ops: Ops,
-    config: ClusterConfig,
-) -> tuple[Clusters, dict[str, Any]]:
-    """Section 3.7: tracks to people by the adapted network's metric. rows: crop numbers, a group a track."""
-    n, some = len(rows), np.flatnonzero(rows.counts > 0)
-    labels, limits = np.full(n, UNKNOWN, np.int32), np.full(n, np.nan, np.float32)
-    if not len(some):
-        return Clusters(labels, limits, method=f"vcn, {config.metric}"), {}
-    own = rows.take(some)
-    place = np.full(n, -1)
-    place[some] = np.arange(len(some))
-    apart = place[pairs]
-    apart = apart[(apart >= 0).all(1)] if config.cannot_link != "off" else apart[:0]
-    vectors, head = adapted.vectors, adapted.head()
-    unit = Ragged(np.asarray(vectors.adapted)[own.values], own.offsets)
-    other = unit if vectors.student is None else Ragged(vectors.student[own.values], own.offsets)
-    if config.limits == "calibrated":
-        alike = track_profiles(unit, other, adapted.views[:, own.values], head, ops, config)
-        scale = calibrate(alike, config.quantile, config.cap)
-        found = scale.limits(config.share)
-        enforced = apart if config.cannot_link == "enforce" else apart[:0]
-        groups, merges = group_tracks(alike, scale, enforced, weak[some], ops, config)
-    else:
-        rules = MergeRules(config.rule, config.later, config.one_crop, config.guard, config.cannot_link)
-        merged = merge_tracks(crop_profiles(unit, other, head, ops, config), ops, rules, apart)
-        groups, merges, found = merged.labels, merged.merges, merged.thresholds
-        groups = np.where((np.bincount(groups, ~weak[some]) > 0)[groups], groups, UNKNOWN)
-    someone = groups >= 0
-    labels[some[someone]] = by_size(groups[someone])
-    limits[some] = found
-    merges = tuple(replace(m, a=int(some[m.a]), b=int(some[m.b])) for m in merges)
-    return Clusters(labels, limits, merges, f"vcn, {config.metric}"), {"weak_tracks": int(weak[some].sum())}
-
-
-def _some(groups: Ragged, chosen: NDArray[np.bool_]) -> Ragged:
-    """The groups that are chosen; the others stay, empty."""
-    return Ragged(groups.values[chosen[groups.group_ids]], np.cumsum(np.r_[0, np.where(chosen, groups.counts, 0)]))
-
-
-def to_json(tracks: TrackSet, table: Tracks, people: Clusters) -> dict[str, Any]:
-    """The answer in the form of the output contract."""
+    """The answer in the form of the output contract. names: of clusters that have one; corrections: the ids of those
+    that it agrees with."""
     return {
         "schema": SCHEMA,
         "method": people.method,
         "videos": [store.video_to_json(video) for video in tracks.videos],
-        "clusters": [_person(c, tracks, table) for c in range(1, people.n_clusters + 1)],
+        "corrections": list(corrections),
+        "clusters": [_person(c, (names or {}).get(c), tracks, table) for c in range(1, people.n_clusters + 1)],
         "tracks": [
             {
                 "id": int(table.track[i]),
@@ -201,7 +74,33 @@ def load(folder: Path, facts: dict[str, Any]) -> Clusters:
     )
 
 
-CLUSTER = Stage(name="cluster", version=3, files=("tracks.parquet", FILE), compute=cluster, load=load)
+def by_size(found: NDArray[np.int64]) -> NDArray[np.int32]:
+    """Any numbering to one from 1, most tracks first, ties by first track. (n,)"""
+    _, first, group, size = np.unique(found, return_index=True, return_inverse=True, return_counts=True)
+    rank = np.empty(len(first), np.int32)
+    rank[np.lexsort((first, -size))] = np.arange(1, len(first) + 1)
+    return rank[group]
+
+
+def seen_together(table: Tracks) -> NDArray[np.int64]:
+    """Pairs of tracks with a frame in common: two faces seen at once. (m, 2), first below second"""
+    pairs = []
+    order = np.lexsort((table.start, table.video))
+    open_: list[int] = []
+    for j in order.tolist():
+        open_ = [i for i in open_ if table.video[i] == table.video[j] and table.stop[i] > table.start[j]]
+        pairs += [(min(i, j), max(i, j)) for i in open_]
+        open_.append(j)
+    return np.array(sorted(pairs), np.int64).reshape(-1, 2)
+
+
+def together(pairs: NDArray[np.int64], labels: NDArray[np.int32], config: ClusterConfig) -> list[str]:
+    """What to tell of people who are in one frame with themselves: mirrors and screens exist, mistakes too."""
+    if config.cannot_link == "off":
+        return []
+    a, b = pairs.T
+    people = np.unique(labels[a][(labels[a] == labels[b]) & (labels[a] != UNKNOWN)])
+    return [f"person {c} is seen twice in one frame: look at the tracks" for c in people.tolist()]
 
 
 def screen_seconds(faces: Faces, own: NDArray[np.integer[Any]], fps: Sequence[float]) -> float:
@@ -218,12 +117,12 @@ def screen_seconds(faces: Faces, own: NDArray[np.integer[Any]], fps: Sequence[fl
     return round(total, 3)
 
 
-def _person(number: int, tracks: TrackSet, table: Tracks) -> dict[str, Any]:
+def _person(number: int, name: str | None, tracks: TrackSet, table: Tracks) -> dict[str, Any]:
     own = np.flatnonzero(table.cluster == number)
     face = _representative(tracks.faces, table[own])
     return {
         "id": number,
-        "name": None,
+        "name": name,
         "tracks": own.tolist(),
         "screen_seconds": screen_seconds(tracks.faces, own, [float(v.fps) for v in tracks.videos]),
         "representative": {

@@ -25,6 +25,8 @@ REASONS = {
     "short": "seen in too few frames",
     "crops": "too small or too blurred",
     "quality": "the network is unsure of it",
+    "no_face": "no face, as was said by hand",
+    "rejected": "taken from a person by hand",
     "ok": "no face to compare",
 }
 

@@ -1,0 +1,185 @@
+"""Correct a finished run: `append`, `undo` and `redo` add a line to its log and put the answer right at once.
+
+What contradicts an earlier correction is refused, with both shown, and nothing is changed. A run that another process
+works in is not corrected meanwhile."""
+
+from __future__ import annotations
+
+import fcntl
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vcn_trt import store
+from vcn_trt.corrections import log as logs
+from vcn_trt.corrections import words
+from vcn_trt.corrections.anchors import Finder, fingerprints
+from vcn_trt.corrections.answer import TRACKS, correct, read_grouped
+from vcn_trt.corrections.bound import Bound, bound
+from vcn_trt.corrections.event import Event, stamped
+from vcn_trt.corrections.fold import Edit, State
+from vcn_trt.corrections.log import Log
+from vcn_trt.errors import RunError, UsageError
+from vcn_trt.run import FINISHED, read_record
+from vcn_trt.types import TrackSet
+
+PATIENCE = 3.0
+"""Seconds that an edit waits for another one to be done."""
+
+
+@dataclass(frozen=True)
+class Corrected:
+    """event: what was added to the log. state: what holds now. told: what a person should know: corrections that cannot
+    be applied, names that meet."""
+
+    event: Event
+    state: State
+    told: tuple[str, ...]
+
+
+def append(folder: Path, edit: Edit, tracks: TrackSet | None = None) -> Corrected:
+    """Add an edit, by the numbers of the run's tracks, people by all of theirs; apply it. tracks: the run's, where the
+    caller has them. Raises UsageError for what cannot be meant, RunError where it contradicts or cannot be written."""
+
+    def event(now: _Now) -> Event:
+        check(edit, now.tracks.n_tracks)
+        anchor = now.finder.anchor
+        return stamped(
+            edit.kind,
+            tracks=tuple(anchor(t) for t in edit.tracks),
+            people=tuple(tuple(anchor(t) for t in person) for person in edit.people),
+            name=edit.name,
+        )
+
+    with _open(folder, tracks) as now:
+        return now.add(event(now))
+
+
+def undo(folder: Path, id: str | None = None, tracks: TrackSet | None = None) -> Corrected:
+    """Take an edit back: the last one that holds, or the one of this id (its beginning does)."""
+    with _open(folder, tracks) as now:
+        holds = [event.id for event in now.log.edits]
+        return now.add(stamped("undo", of=_chosen(id, holds, "nothing to undo: no correction holds")))
+
+
+def redo(folder: Path, id: str | None = None, tracks: TrackSet | None = None) -> Corrected:
+    """Let an edit hold again: the one undone last, or the one of this id."""
+    with _open(folder, tracks) as now:
+        undone = now.log.undone
+        gone = sorted(undone, key=undone.__getitem__)
+        return now.add(stamped("redo", of=_chosen(id, gone, "nothing to redo: no correction is undone")))
+
+
+def state(folder: Path, tracks: TrackSet | None = None) -> Bound:
+    """What the log of a run says, and what of it cannot be applied. Nothing is written."""
+    now = _read(folder, tracks)
+    return bound(now.log, now.finder)
+
+
+def open_tracks(folder: Path) -> TrackSet:
+    """The tracks of a finished run, in no time and without torch. Raises RunError where there is none."""
+    return _tracks(folder, _record(folder))
+
+
+def check(edit: Edit, n: int) -> None:
+    """Raise UsageError where an edit cannot be meant in a run of n tracks."""
+    everyone = [t for own in (edit.tracks, *edit.people) for t in own]
+    for track in everyone:
+        if not 0 <= track < n:
+            raise UsageError(f"there is no track {track} in this run; expected 0 to {n - 1} (as in report.html)")
+    if len(set(everyone)) < len(everyone):
+        twice = next(t for t in everyone if everyone.count(t) > 1)
+        raise UsageError(f"track {twice} is named twice in one correction; expected each once")
+    if edit.kind in ("split", "move", "reject") and not edit.tracks:
+        raise UsageError(f"{edit.kind} which tracks? Name at least one with --tracks")
+    if not all(edit.people):
+        raise UsageError(f"{edit.kind}: a person without tracks; expected someone of this run")
+    if edit.kind in ("merge", "same", "different") and len(edit.people) < 2:
+        raise UsageError(f"{edit.kind} takes two people or more, found {len(edit.people)}")
+
+
+@dataclass(frozen=True, eq=False)
+class _Now:
+    folder: Path
+    tracks: TrackSet
+    finder: Finder
+    log: Log
+
+    def add(self, event: Event) -> Corrected:
+        before, log = bound(self.log, self.finder), self.log + event
+        after = bound(log, self.finder)
+        known = {c.id for c in before.state.contradictions}
+        for found in after.state.contradictions:
+            if found.id not in known:
+                by_id = {e.id: e for e in log.events}
+                first = found.other if found.other in by_id else found.id
+                turn = f"to {event.kind} {event.of} is not possible: " if event.of else ""
+                raise RunError(
+                    f"{turn}{words.contradiction(found, log.events)}. Nothing was changed; `vcn undo "
+                    f"{self.folder} {first}` takes the other back"
+                )
+        grouped = read_grouped(self.folder, self.tracks)
+        for stage in ("cluster", "report"):  # their files are no more what their stamps say
+            (self.folder / ".work" / f"{stage}.json").unlink(missing_ok=True)
+        logs.append(self.folder, event)
+        told = correct(self.folder, self.tracks, grouped, after)
+        return Corrected(event, after.state, (*after.told, *told))
+
+
+def _read(folder: Path, tracks: TrackSet | None) -> _Now:
+    record = _record(folder)
+    tracks = tracks or _tracks(folder, record)
+    return _Now(folder, tracks, Finder(tracks, fingerprints(record["sources"], tracks.videos)), logs.read(folder))
+
+
+def _record(folder: Path) -> dict[str, Any]:
+    record = read_record(folder)
+    if record["state"] not in FINISHED:
+        raise RunError(
+            f"{folder} holds no finished run (its state is {record['state']!r}): run `vcn run` on this folder again"
+        )
+    return record
+
+
+def _tracks(folder: Path, record: dict[str, Any]) -> TrackSet:
+    return store.read_track_set(folder, TRACKS, [store.video_from_json(v) for v in record["videos"]])
+
+
+@contextmanager
+def _open(folder: Path, tracks: TrackSet | None) -> Iterator[_Now]:
+    """The run, for this process alone."""
+    read_record(folder)
+    try:
+        (folder / ".work").mkdir(exist_ok=True)
+        with (folder / ".work" / "lock").open("w") as lock:
+            _wait_for(lock, folder)
+            yield _read(folder, tracks)
+    except OSError as error:
+        raise RunError(
+            f"cannot write to {error.filename or folder} ({error.strerror}): make it writable to correct this run"
+        ) from error
+
+
+def _wait_for(lock: Any, folder: Path) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        try:
+            return fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            if time.monotonic() > deadline:
+                raise RunError(f"another process works in {folder}: wait for it, then correct again") from error
+            time.sleep(0.01)
+
+
+def _chosen(id: str | None, ids: list[str], nothing: str) -> str:
+    if not ids:
+        raise UsageError(nothing)
+    if id is None:
+        return ids[-1]
+    found = [one for one in ids if one.startswith(id)]
+    if len(found) != 1:
+        raise UsageError(f"{id!r} is {'no' if not found else 'more than one'} correction of {', '.join(ids)}")
+    return found[0]
