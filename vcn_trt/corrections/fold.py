@@ -125,7 +125,8 @@ class _Hand:
             others = {t for person in edit.people for t in person} - set(edit.tracks)
             for track in self._leaving(edit, others):
                 self._leave(track)
-                self.rejected[track] = edit.id
+                if track not in self.no_face:
+                    self.rejected[track] = edit.id
             self._keep_apart(edit, set(edit.tracks), others, by_track=True)
         elif edit.kind == "reject":
             for track in edit.tracks:
