@@ -27,15 +27,24 @@ def to_json(
     people: Clusters,
     names: Mapping[int, str] | None = None,
     corrections: Sequence[str] = (),
+    earlier: Sequence[dict[str, Any]] = (),
 ) -> dict[str, Any]:
     """The answer in the form of the output contract. names: of clusters that have one; corrections: the ids of those
-    that it agrees with."""
+    that it agrees with; earlier: the clusters of another answer on the same tracks: what is known of them is not made
+    again."""
+    names = names or {}
+    known = {tuple(c["tracks"]): c for c in earlier}
+    clusters = []
+    for number in range(1, people.n_clusters + 1):
+        own = np.flatnonzero(table.cluster == number)
+        person = known.get(tuple(own.tolist())) or _person(own, tracks, table)
+        clusters.append(person | {"id": number, "name": names.get(number)})
     return {
         "schema": SCHEMA,
         "method": people.method,
         "videos": [store.video_to_json(video) for video in tracks.videos],
         "corrections": list(corrections),
-        "clusters": [_person(c, (names or {}).get(c), tracks, table) for c in range(1, people.n_clusters + 1)],
+        "clusters": clusters,
         "tracks": [
             {
                 "id": int(table.track[i]),
@@ -56,14 +65,24 @@ def to_json(
 
 def load(folder: Path, facts: dict[str, Any]) -> Clusters:
     """The answer in a run directory. Raises RunError where it is missing or of another schema."""
+    return from_json(read(folder))
+
+
+def read(folder: Path) -> dict[str, Any]:
+    """The answer in a run directory, as it stands in the file. Raises RunError as `load`."""
     path = folder / FILE
     try:
-        answer = json.loads(path.read_text(encoding="utf-8"))
+        answer: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         schema = answer["schema"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise RunError(f"{path} cannot be read ({error}); run `vcn run` on this folder again") from error
     if schema != SCHEMA:
         raise RunError(f"{path} is of schema {schema!r}, this version reads {SCHEMA!r}")
+    return answer
+
+
+def from_json(answer: dict[str, Any]) -> Clusters:
+    """The other way round from `to_json`."""
     return Clusters(
         labels=np.array([t["cluster"] for t in answer["tracks"]], np.int32),
         thresholds=np.array(
@@ -117,12 +136,11 @@ def screen_seconds(faces: Faces, own: NDArray[np.integer[Any]], fps: Sequence[fl
     return round(total, 3)
 
 
-def _person(number: int, name: str | None, tracks: TrackSet, table: Tracks) -> dict[str, Any]:
-    own = np.flatnonzero(table.cluster == number)
+def _person(own: NDArray[np.integer[Any]], tracks: TrackSet, table: Tracks) -> dict[str, Any]:
     face = _representative(tracks.faces, table[own])
     return {
-        "id": number,
-        "name": name,
+        "id": 0,
+        "name": None,
         "tracks": own.tolist(),
         "screen_seconds": screen_seconds(tracks.faces, own, [float(v.fps) for v in tracks.videos]),
         "representative": {

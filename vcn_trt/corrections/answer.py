@@ -5,8 +5,10 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,13 +61,20 @@ def read_grouped(folder: Path, tracks: TrackSet) -> Grouped:
     return found
 
 
-def write_answer(folder: Path, tracks: TrackSet, table: Tracks, clusters: Clusters, bound: Bound) -> list[str]:
-    """Both files into a folder, from labels that agree with the corrections. table: with its status. -> what is to be
-    told of names"""
+def write_answer(
+    folder: Path,
+    tracks: TrackSet,
+    table: Tracks,
+    clusters: Clusters,
+    bound: Bound,
+    earlier: Sequence[dict[str, Any]] = (),
+) -> list[str]:
+    """Both files into a folder, from labels that agree with the corrections. table: with its status; earlier: as of
+    `people.to_json`. -> what is to be told of names"""
     names, told = names_of(clusters.labels, bound.state.names)
     labelled = table.with_columns(cluster=clusters.labels)
     store.write_table(folder / TRACKS, [labelled], Tracks)
-    answer = people.to_json(tracks, labelled, clusters, names, bound.state.applied)
+    answer = people.to_json(tracks, labelled, clusters, names, bound.state.applied, earlier)
     write_text(folder / people.FILE, json.dumps(answer, ensure_ascii=False) + "\n")
     return told
 
@@ -73,10 +82,12 @@ def write_answer(folder: Path, tracks: TrackSet, table: Tracks, clusters: Cluste
 def correct(folder: Path, tracks: TrackSet, grouped: Grouped, bound: Bound) -> list[str]:
     """The answer of a run directory anew. -> what is to be told"""
     labels, status = grouped.corrected(bound)
-    clusters = replace(people.load(folder, {}), labels=labels)
+    before = people.read(folder)
+    clusters = replace(people.from_json(before), labels=labels)
     aside = folder / ".work" / "corrected"
     aside.mkdir(exist_ok=True)
-    told = write_answer(aside, tracks, tracks.tracks.with_columns(status=status), clusters, bound)
+    earlier = [c for c in before["clusters"] if c.keys() >= {"tracks", "screen_seconds", "representative"}]
+    told = write_answer(aside, tracks, tracks.tracks.with_columns(status=status), clusters, bound, earlier)
     for name in (TRACKS, people.FILE):
         os.replace(aside / name, folder / name)
     aside.rmdir()

@@ -109,24 +109,29 @@ class _Now:
     log: Log
 
     def add(self, event: Event) -> Corrected:
-        before, log = bound(self.log, self.finder), self.log + event
+        log = self.log + event
         after = bound(log, self.finder)
-        known = {c.id for c in before.state.contradictions}
-        for found in after.state.contradictions:
-            if found.id not in known:
-                by_id = {e.id: e for e in log.events}
-                first = found.other if found.other in by_id else found.id
-                turn = f"to {event.kind} {event.of} is not possible: " if event.of else ""
-                raise RunError(
-                    f"{turn}{words.contradiction(found, log.events)}. Nothing was changed; `vcn undo "
-                    f"{self.folder} {first}` takes the other back"
-                )
+        self._refuse_new(after.state, log, event)
         grouped = read_grouped(self.folder, self.tracks)
         for stage in ("cluster", "report"):  # their files are no more what their stamps say
             (self.folder / ".work" / f"{stage}.json").unlink(missing_ok=True)
         logs.append(self.folder, event)
         told = correct(self.folder, self.tracks, grouped, after)
         return Corrected(event, after.state, (*after.told, *told))
+
+    def _refuse_new(self, state: State, log: Log, event: Event) -> None:
+        """Raise RunError for a contradiction that was not there before the event."""
+        if not state.contradictions:
+            return
+        before = {c.id for c in bound(self.log, self.finder).state.contradictions}
+        for found in state.contradictions:
+            if found.id not in before:
+                first = found.other or found.id
+                turn = f"to {event.kind} {event.of} is not possible: " if event.of else ""
+                raise RunError(
+                    f"{turn}{words.contradiction(found, log.events)}. Nothing was changed; `vcn undo {self.folder} "
+                    f"{first}` takes the other back"
+                )
 
 
 def _read(folder: Path, tracks: TrackSet | None) -> _Now:
