@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from vcn_trt import store
 from vcn_trt.adapt.serfiq import mad_reject, track_quality, weak_tracks
 from vcn_trt.adapt.stage import Adaptation
 from vcn_trt.backends.base import Backend, Ops
@@ -18,7 +23,7 @@ from vcn_trt.cluster.calibrated import group_tracks
 from vcn_trt.cluster.limits import calibrate
 from vcn_trt.cluster.merge import MergeRules, merge_tracks
 from vcn_trt.cluster.people import FILE, by_size, load, seen_together, together
-from vcn_trt.config import ClusterConfig, QualityConfig
+from vcn_trt.config import ClusterConfig, QualityConfig, what_counts
 from vcn_trt.corrections.answer import GROUPED, TRACKS, Grouped, save_grouped, write_answer
 from vcn_trt.corrections.apply import apply
 from vcn_trt.corrections.bound import NOTHING, Bound
@@ -60,15 +65,15 @@ def cluster(
         alone = (good.status == "ok") & (people.labels == UNKNOWN)
         return people, np.where(alone, "quality", good.status), facts
 
-    nothing = Known.nothing(len(table))
-    people, status, facts = free, free_status, _ = grouped(nothing)
-    if config.method == "vcn" and (links := by_hand.for_adapt(len(table))):
+    links = by_hand.for_adapt(len(table))
+    people, status, facts = free, free_status, _ = grouped(Known.nothing(len(table)))
+    if links and config.method == "vcn":
         people, status, facts = grouped(*links)
+    uncorrected = _uncorrected(desk.keep, table, (config, quality), free.labels, free_status, bool(links))
     labels, status = apply(people.labels, status, by_hand.state)
     people, table = replace(people, labels=labels), table.with_columns(status=status)
     (desk.folder / ".work").mkdir()
-    held = Grouped(labels, status, free.labels, free_status, by_hand.state.applied)
-    save_grouped(desk.folder / GROUPED, held)
+    save_grouped(desk.folder / GROUPED, Grouped(labels, status, *uncorrected, by_hand.state.applied))
     told = write_answer(desk.folder, tracks, table, people, by_hand)
     desk.progress(tracks.n_tracks, tracks.n_tracks, "tracks")
     unknown = {s: int((table.status == s).sum()) for s in STATUSES[1:]}
@@ -80,6 +85,27 @@ def cluster(
         "unknown": int((labels == UNKNOWN).sum()),
         "unknown_by_status": {s: n for s, n in unknown.items() if n},
     }
+
+
+def _uncorrected(
+    keep: Path,
+    table: Tracks,
+    configs: Sequence[Any],
+    labels: NDArray[np.int32],
+    status: NDArray[np.str_],
+    corrected: bool,
+) -> tuple[NDArray[np.int32], NDArray[np.str_]]:
+    """The labels and status of a grouping without corrections. Vectors that were adapted with some (`corrected`) know
+    of them all the same: what the same tracks and configs gave before the first is kept, and goes before."""
+    digest = hashlib.sha256(json.dumps([what_counts(c) for c in configs], sort_keys=True).encode())
+    for column in (table.video, table.start, table.stop, table.n_crops):
+        digest.update(column.tobytes())
+    path = keep / f"uncorrected-{digest.hexdigest()[:12]}.npz"
+    if not corrected:
+        store.replace_npz(path, {"labels": labels, "status": status})
+    elif (found := store.read_npz(path)) is not None and set(found) == {"labels", "status"}:
+        return found["labels"], found["status"]
+    return labels, status
 
 
 def baseline_people(

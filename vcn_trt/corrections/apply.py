@@ -25,20 +25,15 @@ def apply(
     for track in state.no_face:
         label[track], why[track] = UNKNOWN, "no_face"
     apart = Apart(state.apart)
+    for track in _still_there(state, before, apart):
+        label[track], why[track] = UNKNOWN, "rejected"
     group_of = {track: g for g, tracks in enumerate(state.people) for track in tracks}
     rest: dict[int, set[int]] = defaultdict(set)
     for track, c in enumerate(label):
         if c != UNKNOWN and track not in group_of:
             rest[c].add(track)
     people = _with_their_own(state, before, rest, apart)
-    rejected = [t for t in state.rejected if label[t] != UNKNOWN]
-    clusters = []
-    for tracks in people:
-        sides = apart.sides_of(tracks)
-        out = {t for t in rejected if t in tracks and _opposite(apart.sides_of([t])) & sides}
-        for track in out:
-            why[track] = "rejected"
-        clusters += _parted(tracks - out, state.people, group_of, apart)
+    clusters = [part for tracks in people for part in _parted(tracks, state.people, group_of, apart)]
     corrected = np.full(len(label), UNKNOWN, np.int64)
     for number, tracks in enumerate(clusters):
         for track in tracks:
@@ -46,6 +41,14 @@ def apply(
     someone = corrected != UNKNOWN
     corrected[someone] = by_size(corrected[someone])
     return corrected.astype(np.int32), np.array(why, status.dtype)
+
+
+def _still_there(state: State, before: Sequence[int], apart: Apart) -> list[int]:
+    """The tracks that were taken from a person with whom they still are; a new grouping may have found them another."""
+    sides: dict[int, set[Side]] = defaultdict(set)
+    for track in apart.sides:
+        sides[before[track]] |= apart.sides_of([track])
+    return [t for t in state.rejected if before[t] != UNKNOWN and _opposite(apart.sides_of([t])) & sides[before[t]]]
 
 
 def _with_their_own(state: State, before: Sequence[int], rest: dict[int, set[int]], apart: Apart) -> list[set[int]]:
