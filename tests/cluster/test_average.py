@@ -45,10 +45,11 @@ def matrix(made: Footage) -> NDArray[np.float64]:
     return -(p @ l.T + l @ p.T) / 2
 
 
-def naive(made: Footage) -> set[frozenset[int]]:
+def naive(made: Footage, known: NDArray[np.int64] | None = None) -> set[frozenset[int]]:
     similarity, (_, _, limits, apart, weak) = matrix(made), made
     banned = {frozenset(pair) for pair in apart.tolist()}
-    clusters = [[i] for i in range(len(limits))]
+    first = np.arange(len(limits)) if known is None else known
+    clusters = [np.flatnonzero(first == number).tolist() for number in np.unique(first)]
 
     def candidates() -> Iterator[tuple[float, int, int]]:
         for x, one in enumerate(clusters):
@@ -74,6 +75,19 @@ def groups(labels: NDArray[np.int64]) -> set[frozenset[int]]:
 @given(made=footage, tile=st.integers(1, 13))
 def test_the_answer_is_that_of_the_naive_algorithm(made: Footage, tile: int) -> None:
     assert groups(link(made, tile).labels) == naive(made)
+
+
+@settings(max_examples=100)
+@given(made=footage, seed=st.integers(0, 2**32 - 1), tile=st.integers(1, 13))
+def test_tracks_known_to_be_one_person_are_where_the_naive_algorithm_begins(
+    made: Footage, seed: int, tile: int
+) -> None:
+    p, l, limits, apart, weak = made  # noqa: E741
+    known = np.random.default_rng(seed).integers(0, max(1, len(p) // 2), len(p))
+    apart = apart[known[apart[:, 0]] != known[apart[:, 1]]]
+    found = link_by_average(p, l, limits, OPS, apart, weak, tile, together=known)
+    assert groups(found.labels) == naive((p, l, limits, apart, weak), known)
+    assert len(found.merges) == len(np.unique(known)) - len(np.unique(found.labels)), "what is known is no merge"
 
 
 @settings(max_examples=50)

@@ -50,8 +50,9 @@ def naive_items(members: list[int], crops: Ragged, later: str) -> list[np.ndarra
     return [crops[j].mean(0) for j in members]
 
 
-def naive_algorithm(crops: Ragged, rule: Rule, later: str) -> set[frozenset[int]]:
-    clusters = [[j] for j in range(len(crops))]
+def naive_algorithm(crops: Ragged, rule: Rule, later: str, known: np.ndarray | None = None) -> set[frozenset[int]]:
+    first = np.arange(len(crops)) if known is None else known
+    clusters = [np.flatnonzero(first == number).tolist() for number in np.unique(first)]
     while True:
         items = [naive_items(c, crops, later) for c in clusters]
         limits = [
@@ -83,6 +84,16 @@ def test_the_answer_is_that_of_the_naive_algorithm(seed: int, rule: Rule, later:
     crops, _ = people(seed, 3, 3, 0.3)
     found = merge_tracks(euclidean_profiles(crops), OPS, MergeRules(rule=rule, later=later), tile=3)
     assert as_sets(found) == naive_algorithm(crops, rule, later)
+
+
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1), rule=st.sampled_from(get_args(Rule)), later=st.sampled_from(LATER))
+def test_tracks_known_to_be_one_person_are_where_the_naive_algorithm_begins(seed: int, rule: Rule, later: str) -> None:
+    crops, _ = people(seed, 3, 3, 0.3)
+    known = np.random.default_rng(seed).integers(0, 6, len(crops))
+    rules = MergeRules(rule=rule, later=later)
+    found = merge_tracks(euclidean_profiles(crops), OPS, rules, tile=3, together=known)
+    assert as_sets(found) == naive_algorithm(crops, rule, later, known)
 
 
 @settings(max_examples=40, deadline=None)
