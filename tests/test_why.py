@@ -13,11 +13,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from vcn_trt.api import Answer
+from vcn_trt.api import Answer, open_run
 from vcn_trt.cli import app
+from vcn_trt.corrections.edit import append
+from vcn_trt.corrections.fold import Edit
 from vcn_trt.errors import UsageError
 from vcn_trt.types import UNKNOWN, Merge
-from vcn_trt.why import chain, explain, sentences
+from vcn_trt.why import BY_HAND, chain, explain, sentences
 
 MERGES = (Merge(0, 0, 2, 1.0, 1.5), Merge(1, 2, 4, 1.25, 1.5), Merge(2, 1, 3, 1.4, 1.5))
 
@@ -96,3 +98,14 @@ def test_the_command_says_it_in_words_and_for_machines(known: Answer) -> None:
     tree = json.loads(CliRunner().invoke(app, ["why", folder, "0", "4", "--json"]).stdout)
     assert tree["one_person"] is True
     assert [link["round"] for link in tree["links"]] == [0, 1]
+
+
+def test_what_was_said_by_hand_is_among_the_reasons(known: Answer) -> None:
+    append(known.folder, Edit("move", (5,), ((0, 2, 4),)))
+    answer = open_run(known.folder)
+    first, *_ = sentences(explain(answer, 0, 5), answer.people)
+    assert first == "Tracks 0 and 5 are both person 1. " + BY_HAND
+    append(known.folder, Edit("split", (3,), ((1,),)))
+    answer = open_run(known.folder)
+    assert BY_HAND in sentences(explain(answer, 1, 3), answer.people)
+    assert BY_HAND not in sentences(explain(answer, 1, 1), answer.people)

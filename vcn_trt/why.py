@@ -12,20 +12,25 @@ import numpy as np
 
 from vcn_trt.api import Answer
 from vcn_trt.cluster.people import seen_together
+from vcn_trt.corrections.bound import corrected
 from vcn_trt.errors import UsageError
 from vcn_trt.types import UNKNOWN, Clusters, Merge
+
+BY_HAND = "Corrections by hand are among the reasons: `vcn corrections` lists them."
 
 
 @dataclass(frozen=True)
 class Why:
     """tracks: the two. people: each one's cluster, UNKNOWN for no one. status: of each. links: the merges from the
-    first to the second, empty where they are not one person. together: whether a frame shows both."""
+    first to the second, empty where they are not one person. together: whether a frame shows both. by_hand: whether a
+    correction tells who either of them is, or is not."""
 
     tracks: tuple[int, int]
     people: tuple[int, int]
     status: tuple[str, str]
     links: tuple[Merge, ...]
     together: bool
+    by_hand: bool = False
 
     @property
     def one_person(self) -> bool:
@@ -50,6 +55,7 @@ def explain(answer: Answer, a: int, b: int) -> Why:
         status=(str(table.status[a]), str(table.status[b])),
         links=tuple(chain(answer.people.merges, a, b)),
         together=len(seen_together(table[rows])) > 0,
+        by_hand=bool({a, b} & corrected(answer.folder, answer.tracks, answer.record["sources"])),
     )
 
 
@@ -82,6 +88,9 @@ def sentences(why: Why, people: Clusters) -> list[str]:
     a, b = why.tracks
     if a == b:
         return [f"Track {a} is compared with itself."]
+    if why.one_person and why.by_hand:
+        lines = [f"Tracks {a} and {b} are both person {why.people[0]}. {BY_HAND}"]
+        return [*lines, *_steps(why)]
     if why.one_person and not why.links:  # a baseline keeps no merges
         return [f"Tracks {a} and {b} are both person {why.people[0]}; {people.method} leaves no merges to tell why."]
     if why.one_person:
@@ -91,6 +100,8 @@ def sentences(why: Why, people: Clusters) -> list[str]:
     lines = []
     for track, person, status in zip(why.tracks, why.people, why.status, strict=True):
         lines.append(f"Track {track} is " + (f"person {person}." if person != UNKNOWN else f"Unknown ({status})."))
+    if why.by_hand:
+        lines.append(BY_HAND)
     if why.together:
         lines.append("One frame shows both, and cluster.cannot_link decides what that means.")
     for track in why.tracks:

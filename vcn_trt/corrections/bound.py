@@ -70,6 +70,12 @@ def of_run(folder: Path, tracks: TrackSet, sources: Iterable[Mapping[str, str]])
     return bound(log, Finder(tracks, fingerprints(sources, tracks.videos))) if log.events else Bound(told=log.notes)
 
 
+def corrected(folder: Path, tracks: TrackSet, sources: Iterable[Mapping[str, str]]) -> set[int]:
+    """The tracks of a run of which a correction tells who they are, or are not."""
+    state = of_run(folder, tracks, sources).state
+    return set().union(state.no_face, *state.people, *(side for pair in state.apart for side in pair))
+
+
 def bound(log: Log, finder: Finder) -> Bound:
     """A log in the numbers of a run's tracks."""
     edits, told = [], [*log.notes]
