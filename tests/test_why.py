@@ -108,4 +108,3 @@ def test_what_was_said_by_hand_is_among_the_reasons(known: Answer) -> None:
     append(known.folder, Edit("split", (3,), ((1,),)))
     answer = open_run(known.folder)
     assert BY_HAND in sentences(explain(answer, 1, 3), answer.people)
-    assert BY_HAND not in sentences(explain(answer, 1, 1), answer.people)
