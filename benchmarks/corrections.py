@@ -8,8 +8,11 @@ The user knows who everyone is, and corrects until every labelled track is with 
 - tracks at random: takes track after track in an order by the seed; one that is wrong is moved to its person.
 - people by screen time: takes cluster after cluster, the longest on screen first, Unknown last; whom a cluster holds
   besides its own person is taken out together, and a cluster whose person was seen before is merged with that one.
-- suggestions first: answers the likeliest pair, yes or no, each answer a correction, until five in a row were no; then
-  goes through people by screen time.
+- pairs in any order, suggested pairs: is asked of two clusters at a time whether they are one person, in an order by the
+  seed or the likeliest first, until no two of them are; each answer is a correction, no as well as yes. Then goes
+  through people by screen time.
+
+Who goes through people knows at sight where else a person is; that search is what the pairs spare, and is not counted.
 """
 
 from __future__ import annotations
@@ -32,13 +35,12 @@ from numpy.typing import NDArray
 from vcn_trt import api, labels, matching
 from vcn_trt.corrections.edit import append, open_tracks
 from vcn_trt.corrections.fold import Edit
-from vcn_trt.corrections.suggest import suggestions
+from vcn_trt.corrections.suggest import Suggestion, suggestions
 from vcn_trt.known import Known
 from vcn_trt.metrics import score
 from vcn_trt.types import UNKNOWN
 
 SEED = 0
-NOES = 5
 MOST = 200
 
 
@@ -120,23 +122,36 @@ def next_by_screen_time(film: Film) -> Edit | None:
     return None
 
 
-def suggestions_first(film: Film) -> Iterator[Edit]:
-    noes = 0
-    while noes < NOES:
-        pairs = suggestions(film.folder)
-        if not pairs:
-            break
-        one, other = (film.tracks(c) for c in (pairs[0].a, pairs[0].b))
+def pairs_in_any_order(film: Film) -> Iterator[Edit]:
+    rng = np.random.default_rng(SEED)
+    yield from asked(film, lambda pairs: pairs[int(rng.integers(len(pairs)))])
+
+
+def suggested_pairs(film: Film) -> Iterator[Edit]:
+    yield from asked(film, lambda pairs: pairs[0])
+
+
+def asked(film: Film, choose: Callable[[list[Suggestion]], Suggestion]) -> Iterator[Edit]:
+    while split_people(film) and (pairs := suggestions(film.folder)):
+        pair = choose(pairs)
+        one, other = film.tracks(pair.a), film.tracks(pair.b)
         same = film.person(one) == film.person(other) != ""
-        noes = 0 if same else noes + 1
         yield Edit("same" if same else "different", people=(tuple(one), tuple(other)))
     yield from people_by_screen_time(film)
+
+
+def split_people(film: Film) -> bool:
+    """Whether two clusters are mostly one person."""
+    clusters = set(film.clusters.tolist()) - {UNKNOWN}
+    people = [p for c in clusters if (p := film.person(film.tracks(c)))]
+    return len(set(people)) < len(people)
 
 
 STRATEGIES: dict[str, Strategy] = {
     "tracks at random": tracks_at_random,
     "people by screen time": people_by_screen_time,
-    "suggestions first": suggestions_first,
+    "pairs in any order": pairs_in_any_order,
+    "suggested pairs": suggested_pairs,
 }
 
 
@@ -173,8 +188,8 @@ def measure(footage: Path, runs: Path, name: str) -> dict[str, Any]:
                 found[f"{title}, grouped anew after each" if again else title] = correct(film, strategy, again)
     with tempfile.TemporaryDirectory() as place, mock.patch.object(Known, "joined", lambda known, groups: groups):
         film = open_film(footage, runs, name, Path(place))
-        title = "suggestions first, grouped anew after each, whitened within tracks alone"
-        found[title] = correct(film, suggestions_first, True)
+        title = "suggested pairs, grouped anew after each, whitened within tracks alone"
+        found[title] = correct(film, suggested_pairs, True)
     return found
 
 
