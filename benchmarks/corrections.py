@@ -8,8 +8,8 @@ The user knows who everyone is, and corrects until every labelled track is with 
 - tracks at random: takes track after track in an order by the seed; one that is wrong is moved to its person.
 - people by screen time: takes cluster after cluster, the longest on screen first, Unknown last; whom a cluster holds
   besides its own person is taken out together, and a cluster whose person was seen before is merged with that one.
-- pairs in any order, suggested pairs: is asked of two clusters at a time whether they are one person, in an order by the
-  seed or the likeliest first, until no two of them are; each answer is a correction, no as well as yes. Then goes
+- pairs in any order, suggested pairs: is asked of two clusters at a time whether they are one person, in an order by
+  the seed or the likeliest first, until no two of them are; each answer is a correction, no as well as yes. Then goes
   through people by screen time.
 
 Who goes through people knows at sight where else a person is; that search is what the pairs spare, and is not counted.
