@@ -16,6 +16,9 @@ from vcn_trt.types import UNKNOWN, Clusters, TrackSet
 SHOWN = 36
 """Pairs, or warnings, of a kind; what is left out is counted."""
 
+HELD = 4
+"""Tracks that are shown of those that a bridge holds."""
+
 
 @dataclass(frozen=True)
 class Checks:
@@ -30,20 +33,24 @@ def check(tracks: TrackSet, people: Clusters, faceless: float) -> Checks:
     joined = sorted(
         ({**vars(m), "margin": m.threshold - m.similarity} for m in people.merges), key=lambda m: m["margin"]
     )
+    apart = [{**vars(n), "margin": n.similarity - n.threshold} for n in people.apart]
     together = _twice(tracks, people.labels)
     weak = _weak(tracks, people.labels, faceless)
     tree = {
         "joined": [_rounded(m) for m in joined[:SHOWN]],
+        "apart": [_rounded(n) for n in apart[:SHOWN]],
         "together": together[:SHOWN],
+        "bridges": [{"track": b.track, "holds": b.holds[:HELD], "n": len(b.holds)} for b in people.bridges[:SHOWN]],
         "weak": weak[:SHOWN].tolist(),
         "left_out": {
-            "joined": max(0, len(joined) - SHOWN),
-            "together": max(0, len(together) - SHOWN),
-            "weak": max(0, len(weak) - SHOWN),
-        },
+            name: max(0, len(found) - SHOWN)
+            for name, found in (("joined", joined), ("apart", apart), ("together", together), ("weak", weak))
+        }
+        | {"bridges": max(0, len(people.bridges) - SHOWN)},
     }
-    pairs = [*tree["joined"], *tree["together"]]
-    return Checks(tree, {pair[end] for pair in pairs for end in "ab"} | set(tree["weak"]))
+    pairs = [*tree["joined"], *tree["apart"], *tree["together"]]
+    held = {track for bridge in tree["bridges"] for track in (bridge["track"], *bridge["holds"])}
+    return Checks(tree, {pair[end] for pair in pairs for end in "ab"} | held | set(tree["weak"]))
 
 
 def _twice(tracks: TrackSet, labels: NDArray[np.int32]) -> list[dict[str, int]]:

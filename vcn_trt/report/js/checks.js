@@ -3,7 +3,7 @@
 
 function checksView() {
   const c = report.checks;
-  const none = !c.joined.length && !c.together.length && !c.weak.length;
+  const none = !["joined", "apart", "together", "bridges", "weak"].some((name) => c[name].length);
   return [
     heading("Checks"),
     element("p", { class: "quiet" }, none ? "There is nothing to look at." : "Where a mistake is likeliest, first."),
@@ -13,6 +13,13 @@ function checksView() {
     section("Joined by the least margin", c.joined, c.left_out.joined, "pair", (pair) => compared(pair, "Joined"), [
       "The groups of these two tracks became one person. Similarity is a loss: lower is nearer, and below the ",
       "threshold they join. What passed by a hair is the first to doubt.",
+    ]),
+    section("Kept apart by the least margin", c.apart, c.left_out.apart, "pair", (pair) => compared(pair, "Two people"), [
+      "These are two people whose nearest tracks are shown. At or above the threshold they do not join; two whom one ",
+      "frame shows never do.",
+    ]),
+    section("Bridges", c.bridges, c.left_out.bridges, "track", bridge, [
+      "Tracks that alone hold others to their person: without the first, the others are near none of the rest.",
     ]),
     c.weak.length > 0 && [
       element("h2", {}, "Hardly a face", element("span", { class: "count" }, counted(c.weak.length, "track"))),
@@ -40,12 +47,20 @@ function twice(pair) {
   ];
 }
 
+function bridge({ track, holds, n }) {
+  const more = n > holds.length ? `, ${counted(n - holds.length, "more", "more")} not shown` : "";
+  return [
+    element("h3", {}, personLink(report.tracks.person[track]), `: track ${track} holds ${counted(n, "track")}${more}`),
+    element("div", { class: "several" }, [track, ...holds].map((t) => trackFigure(t))),
+  ];
+}
+
 function compared(pair, verdict) {
   const beyond = pair.similarity - pair.threshold;
   const numbers = `similarity ${pair.similarity.toFixed(3)}, threshold ${pair.threshold.toFixed(3)}`;
   const by = `${Math.abs(beyond).toFixed(3)} ${beyond < 0 ? "below" : "above"}`;
   return [
-    element("h3", {}, verdict, element("span", { class: "quiet" }, `, ${by}`)),
+    element("h3", {}, verdict, element("span", { class: "quiet" }, `, ${by}${pair.together ? ", in one frame" : ""}`)),
     both(pair),
     gauge(pair),
     element("p", { class: "quiet small" }, numbers),
