@@ -16,9 +16,10 @@ import pytest
 from casts import Film, Made, Seen, answer
 
 from vcn_trt.report import page, pictures
+from vcn_trt.report.checks import check
 from vcn_trt.report.embedding_map import embedding_map
 from vcn_trt.report.gather import gather
-from vcn_trt.types import UNKNOWN, Clusters, Embeddings, Merge
+from vcn_trt.types import UNKNOWN, Bridge, Clusters, Embeddings, Merge, Near
 
 HOSTILE = (
     "</script><script>alert(1)</script><!-- .mp4",
@@ -159,6 +160,15 @@ def test_the_joins_of_the_least_margin_come_first(made: Made) -> None:
     people = Clusters(made.labels, made.answer.people.thresholds, merges, "vcn, loss")
     joined = data_of(made, people=people)["checks"]["joined"]
     assert [(m["a"], m["b"], m["margin"]) for m in joined] == [(1, 3, 0.1), (0, 1, 1.0)]
+
+
+def test_bridges_and_people_kept_apart_are_shown_with_their_tracks(made: Made) -> None:
+    near, bridge = [Near(1, 2, 5.5, 5.0, False)], [Bridge(0, (1, 3, 4, 5, 2))]
+    people = Clusters(made.labels, made.answer.people.thresholds, (), "vcn, loss", near, bridge)
+    checks = data_of(made, people=people)["checks"]
+    assert checks["apart"] == [{"a": 1, "b": 2, "similarity": 5.5, "threshold": 5.0, "together": False, "margin": 0.5}]
+    assert checks["bridges"] == [{"track": 0, "holds": (1, 3, 4, 5), "n": 5}]
+    assert check(made.tracks, people, np.nan).tracks == {0, 1, 2, 3, 4, 5}
 
 
 def test_tracks_that_are_hardly_a_face_are_told_worst_first(made: Made) -> None:

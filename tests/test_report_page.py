@@ -13,7 +13,7 @@ from browser import Window, window
 from casts import Film, Made, Seen, answer
 
 from vcn_trt.report import page
-from vcn_trt.types import UNKNOWN, Clusters, Embeddings, Merge
+from vcn_trt.types import UNKNOWN, Clusters, Embeddings, Merge, Near
 
 VIEWS = ("cast", "timeline", "checks", "unknown", "map", "run", "person/1")
 ODD = '\u202eמשה <b>O\'Neil</b> & "Ω" 🧛'
@@ -36,7 +36,8 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     films = [Film(cuts=[50, 90]), Film("<i>B<i>.mov", frames=100)]
     made = answer(folder / "run", films, seen, {1: "Anna", 2: ODD})
     merges = [Merge(i, i, i + 1, 4.0 + i / 20, 5.0) for i in range(9)]
-    people = Clusters(made.labels, made.answer.people.thresholds, merges, "vcn, loss")
+    apart = [Near(3, 10, 5.25, 5.0, True)]
+    people = Clusters(made.labels, made.answer.people.thresholds, merges, "vcn, loss", apart)
     rng = np.random.default_rng(0)
     vectors = rng.normal(size=(len(seen), 8)).astype(np.float32)
     return write(folder, made, people, Embeddings(vectors, vectors))
@@ -59,9 +60,20 @@ def focused(shown: Window, what: str = "textContent") -> str:
     return str(shown.page.evaluate(f"document.activeElement.{what} ?? ''"))
 
 
+GO = """view => new Promise((done) => {
+  if (location.hash === view) done();
+  addEventListener('hashchange', done, { once: true });
+  location.hash = view;
+})"""
+
+
 def go(shown: Window, view: str) -> None:
-    shown.page.evaluate(f"location.hash = '#/{view}'")
-    shown.page.wait_for_function(f"location.hash === '#/{view}' && document.activeElement.tagName === 'H1'")
+    """To a view, and back when it is there."""
+    shown.page.evaluate(GO, f"#/{view}")
+
+
+def wait_for(shown: Window, heading: str) -> None:
+    shown.page.get_by_role("heading", level=1, name=heading, exact=True).wait_for()
 
 
 def test_the_cast_is_shown_by_screen_time(shown: Window) -> None:
@@ -103,24 +115,23 @@ def test_everything_is_reached_by_keys_alone(shown: Window) -> None:
     assert shown.texts(".card bdi") == ["Anna"]
     assert shown.texts("[role=status]") == ["1 person of 3"]
     shown.press("Enter", "Enter")
-    shown.page.wait_for_function("document.querySelector('#view h1').textContent === 'Anna'")
+    wait_for(shown, "Anna")
     shown.press("ArrowRight")
-    shown.page.wait_for_function("document.querySelector('#view h1').textContent !== 'Anna'")
-    assert title(shown) == ODD
+    wait_for(shown, ODD)
     shown.press("ArrowLeft")
-    shown.page.wait_for_function("document.querySelector('#view h1').textContent === 'Anna'")
+    wait_for(shown, "Anna")
     shown.press("Escape")
-    shown.page.wait_for_function("document.querySelector('#view h1').textContent === 'Cast'")
+    wait_for(shown, "Cast")
     assert focused(shown, "dataset.person") == "1"  # where one came from
     shown.press("/", "Control+a", "Delete", "ArrowDown", "ArrowRight")
     assert focused(shown, "dataset.person") == "2"
     for number, view in enumerate(("Cast", "Timeline", "Checks", "Unknown", "Embedding map", "Run"), 1):
         shown.press(str(number))
-        shown.page.wait_for_function(f"document.querySelector('#view h1').textContent === '{view}'")
+        wait_for(shown, view)
     shown.press("?")
     assert shown.page.locator("dialog[open]").count() == 1
     shown.press("Escape")
-    shown.page.wait_for_function("!document.querySelector('dialog')")
+    shown.page.locator("dialog").wait_for(state="detached")
     assert title(shown) == "Run"
 
 
@@ -148,12 +159,13 @@ def test_the_timeline_has_a_row_for_everyone_and_for_no_one(shown: Window) -> No
 
 def test_checks_put_the_least_margin_first_and_name_both(shown: Window) -> None:
     go(shown, "checks")
-    assert shown.texts("#view h2")[0].startswith("Joined by the least margin")
+    assert shown.texts("#view h2") == ["Joined by the least margin9 pairs", "Kept apart by the least margin1 pair"]
     first = shown.texts(".pair")[0]
     assert "Joined, 0.600 below" in first
     assert "similarity 4.400, threshold 5.000" in first
     assert "track 8" in first
     assert "track 9" in first
+    assert "Two people, 0.250 above, in one frame" in shown.texts(".pair")[-1]
 
 
 def test_unknown_says_why(shown: Window) -> None:
@@ -168,7 +180,7 @@ def test_a_dot_leads_to_its_person(shown: Window) -> None:
     shown.page.select_option("select", "1")
     assert shown.page.locator("circle.found").count() == 2 * 10
     shown.page.locator('circle[data-person="1"]').first.dispatch_event("click")
-    shown.page.wait_for_function("document.querySelector('#view h1').textContent === 'Anna'")
+    wait_for(shown, "Anna")
 
 
 def test_a_person_who_is_not_there_is_said_to_be_gone(shown: Window) -> None:

@@ -13,7 +13,7 @@ from vcn_trt.adapt.serfiq import weak_tracks
 from vcn_trt.cluster.people import seen_together
 from vcn_trt.types import UNKNOWN, Clusters, TrackSet
 
-SHOWN = 36
+SHOWN = 24
 """Pairs, or warnings, of a kind; what is left out is counted."""
 
 HELD = 4

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from vcn_trt.ragged import Ragged, unit_rows
 from vcn_trt.types import Embeddings, TrackSet
 
-MAPPED = 1500
-"""Tracks on a map, evenly spread over the footage: five seconds each on one core, and more would be a blot."""
+MAPPED = 1000
+"""Tracks on a map, evenly spread over the footage: some five seconds a map on one core, and more would be a blot."""
 
 FEWEST = 8
 """Below so many a plane tells nothing."""

@@ -55,6 +55,7 @@ function head(current) {
   const production = element("div", { class: "production", title: videos.slice(0, 20).join("\n") }, bdi(videos[0] ?? ""), more);
   const keys = element("button", { id: "keys", type: "button", onclick: showKeys }, "Keys ", element("kbd", {}, "?"));
   document.getElementById("top").replaceChildren(element("div", {}, production, element("nav", { "aria-label": "Pages" }, links), keys));
+  document.querySelector("nav [aria-current]")?.scrollIntoView({ block: "nearest", inline: "nearest" });
 }
 
 function pressed(event) {

@@ -28,10 +28,11 @@ function mapView() {
 }
 
 function panel(title, places) {
+  const radius = places.length < 300 ? 12 : 8;
   const dots = report.map.tracks.map((track, i) => {
     const number = report.tracks.person[track];
     const [x, y] = places[i];
-    return drawn("circle", { cx: x, cy: y, r: 9, "data-track": track, "data-person": number, ...colours(personOf(number)) });
+    return drawn("circle", { cx: x, cy: y, r: radius, "data-track": track, "data-person": number, ...colours(personOf(number)) });
   });
   const label = `${title}: ${counted(dots.length, "track")} by likeness`;
   const box = { viewBox: "-30 -30 1060 1060", role: "img", "aria-label": label };

@@ -15,7 +15,8 @@ function runView() {
     element("h2", {}, "Stages"),
     element("p", { class: "quiet small" }, pace),
     table(["Stage", "Seconds", "Share", "Frames a second", "Found"], facts.stages.map((stage) => [
-      stage.name, stage.seconds.toFixed(1), share(stage.seconds / total), rate(stage.seconds), counts(stage.counts),
+      stage.name, stage.seconds.toFixed(1), share(stage.seconds / total), rate(stage.seconds),
+      element("div", { class: "found-in" }, counts(stage.counts)),
     ])),
     notices("Notes", [...facts.notes, ...report.videos.flatMap((v) => v.notes)]),
     element("h2", {}, "Made with"),
