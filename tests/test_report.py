@@ -249,6 +249,12 @@ def test_the_policy_of_the_page_allows_its_own_style_and_script_alone(made: Made
     assert not re.search(r"https?:|(src|href)=\"(?!#)|url\(|@import", outside)
 
 
+def test_every_script_is_in_the_page() -> None:
+    folder = Path(page.__file__).parent / "js"
+    assert {f"{name}.js" for name in page.SCRIPTS} == {path.name for path in folder.iterdir()}
+    assert page.style() == (folder.parent / "report.css").read_text(encoding="utf-8")
+
+
 def test_what_run_json_says_is_on_the_page(made: Made) -> None:
     made.answer.record["stages"] = {
         "ingest": {"key": "k", "seconds": 2.0, "loaded": False, "frames": 300, "busy_seconds": {"decode": 1.0}},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import stat
 from pathlib import Path
 
@@ -92,9 +93,12 @@ def test_embeddings_that_are_gone_leave_out_the_map_and_damaged_ones_are_named(r
         vcn("report", "monday")
 
 
-def test_the_page_about_it_names_its_command_and_shows_real_pictures() -> None:
+def test_the_page_about_it_has_commands_that_run_and_pictures(run: Path) -> None:
     page = (DOCS / "report.md").read_text(encoding="utf-8")
-    assert "vcn report monday" in page
+    block = page.split("```sh\n")[1].split("```")[0]
+    for program, *words in (shlex.split(line, comments=True) for line in block.splitlines()):
+        assert program == "vcn"
+        assert vcn(*words) in ("monday/report.html\n", "monday.html\n")
     for name in ("report-cast.webp", "report-person.webp"):
         assert f"]({name})" in page
         assert 5_000 < (DOCS / name).stat().st_size < 200_000

@@ -4,7 +4,7 @@ const VIEWS = {
   cast: ["Cast", castView, () => report.people.length],
   timeline: ["Timeline", timelineView],
   checks: ["Checks", checksView, () => report.checks.together.length + report.checks.bridges.length || ""],
-  unknown: ["Unknown", unknownView, () => report.unknown.reduce((sum, group) => sum + group.tracks.length, 0)],
+  unknown: ["Unknown", unknownView, () => report.unknown.reduce((sum, group) => sum + group.tracks.length, 0) || ""],
   map: ["Map", mapView],
   run: ["Run", runView, () => facts.warnings.length + facts.failed.length || ""],
 };

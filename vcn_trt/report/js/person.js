@@ -5,10 +5,10 @@ function personView(number) {
   if (!person) return [heading("There is no such person"), element("p", {}, "They may have another number by now.")];
   const own = members.get(number);
   const { class: kind, ...rest } = colours(person);
-  const at = report.people.indexOf(person);
+  const order = [...report.people].sort(ORDERS[asked.order][1]);
+  const at = order.indexOf(person);
   const step = (to, text, key) =>
-    report.people[to] &&
-    element("a", { href: `#/person/${report.people[to].number}`, id: key, rel: key }, text, bdi(report.people[to].name));
+    order[to] && element("a", { href: `#/person/${order[to].number}`, id: key, rel: key }, text, bdi(order[to].name));
   const clusters = person.clusters.length > 1 ? `clusters ${person.clusters.join(", ")}` : `cluster ${number}`;
   return [
     element(
@@ -30,10 +30,10 @@ function personView(number) {
       ),
     ),
     element("h2", {}, "When"),
-    report.videos.map((video) => reel(person, own, video)),
+    report.videos.map((video) => reel(person, video, own.filter((track) => report.tracks.video[track] === video.id))),
     element("h2", {}, "Contact sheet by shot"),
     pictured(own),
-    element("div", { class: "sheet" }, byShot(own).map(([title, tracks]) => shot(title, tracks))),
+    sheets(own),
   ];
 }
 
@@ -42,8 +42,8 @@ function quantities(pairs) {
   return element("dl", { class: "facts" }, items);
 }
 
-function reel(person, own, video) {
-  const here = own.filter((track) => report.tracks.video[track] === video.id);
+function reel(person, video, here) {
+  if (!here.length) return null;
   const label = `When ${person.name} is seen in ${video.name}: ${counted(here.length, "track")}`;
   const line = element("p", {}, bdi(video.name), element("span", { class: "quiet" }, `${video.start}, ${clock(video.seconds)}`));
   return element("div", { class: "reel" }, line, pressedBar(here, video, label, colours(person), goToTrack));
@@ -63,22 +63,22 @@ function pictured(own) {
   return element("p", { class: "quiet small" }, `${n} of ${counted(own.length, "track")} are pictured: the longest.`);
 }
 
-function byShot(own) {
+// A sheet for each video that these tracks are of, with a frame around what one shot shows.
+function sheets(own) {
   const t = report.tracks;
-  const groups = new Map();
-  for (const track of own.filter((track) => report.pictures[track])) {
-    const key = `${t.video[track]} ${t.shot[track]}`;
-    if (!groups.has(key)) groups.set(key, []);
-    groups.get(key).push(track);
-  }
-  return [...groups.values()].map((tracks) => {
-    const shotName = `Shot ${t.shot[tracks[0]]}`;
-    const video = report.videos.length > 1 ? [bdi(report.videos[t.video[tracks[0]]].name), " "] : [];
-    return [[...video, shotName], tracks];
+  return report.videos.map((video) => {
+    const shots = new Map();
+    for (const track of own.filter((o) => t.video[o] === video.id && report.pictures[o])) {
+      if (!shots.has(t.shot[track])) shots.set(t.shot[track], []);
+      shots.get(t.shot[track]).push(track);
+    }
+    if (!shots.size) return null;
+    const title = report.videos.length > 1 && element("h3", { class: "of-video" }, bdi(video.name));
+    return [title, element("div", { class: "sheet" }, [...shots].map(([number, tracks]) => shot(number, tracks, title ? "h4" : "h3")))];
   });
 }
 
-function shot(title, tracks) {
+function shot(number, tracks, level) {
   const figures = element("div", {}, tracks.map((track) => trackFigure(track)));
-  return element("section", { class: "shot" }, element("h3", {}, title), figures);
+  return element("section", { class: "shot" }, element(level, {}, `Shot ${number}`), figures);
 }

@@ -4,7 +4,7 @@ function unknownView() {
   const groups = report.unknown.map((group) => [
     element("h2", {}, group.reason, element("span", { class: "count" }, counted(group.tracks.length, "track"))),
     pictured(group.tracks),
-    element("div", { class: "sheet" }, byShot(group.tracks).map(([title, tracks]) => shot(title, tracks))),
+    sheets(group.tracks),
   ]);
   return [
     heading("Unknown"),
