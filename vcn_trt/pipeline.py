@@ -10,7 +10,7 @@ from vcn_trt.cluster.stage import CLUSTER
 from vcn_trt.corrections.bound import of_run as corrections_of
 from vcn_trt.embed import EMBED, Base, open_base
 from vcn_trt.ingest.production import INGEST
-from vcn_trt.report.page import REPORT
+from vcn_trt.report.page import REPORT, told
 from vcn_trt.run import Run
 from vcn_trt.sources import Source
 from vcn_trt.types import Clusters, TrackSet
@@ -40,5 +40,5 @@ def group(run: Run, tracks: TrackSet, base: Base, given: Given | None, backend: 
     else:
         model = run.stage(NO_ADAPT, vectors)
     people = run.stage(CLUSTER, tracks, vectors, model, backend, config.cluster, config.quality, *by_hand.for_cluster)
-    run.stage(REPORT, tracks, people)
+    run.stage(REPORT, tracks, model, people, told(run))
     return people

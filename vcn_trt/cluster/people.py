@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from vcn_trt import store
 from vcn_trt.config import ClusterConfig
 from vcn_trt.errors import RunError
 from vcn_trt.ingest import align
-from vcn_trt.types import UNKNOWN, Clusters, Faces, Merge, Tracks, TrackSet
+from vcn_trt.types import UNKNOWN, Bridge, Clusters, Faces, Merge, Near, Tracks, TrackSet
 
 SCHEMA = "vcn-trt/clusters/1"
 FILE = "clusters.json"
@@ -60,6 +61,8 @@ def to_json(
             for i in range(len(table))
         ],
         "merges": [vars(merge) for merge in people.merges],
+        "apart": [vars(near) for near in people.apart],
+        "bridges": [vars(bridge) for bridge in people.bridges],
     }
 
 
@@ -90,7 +93,16 @@ def from_json(answer: dict[str, Any]) -> Clusters:
         ),
         merges=[Merge(**merge) for merge in answer["merges"]],
         method=answer.get("method", ""),
+        apart=[Near(**near) for near in answer.get("apart", ())],
+        bridges=[Bridge(b["track"], tuple(b["holds"])) for b in answer.get("bridges", ())],
     )
+
+
+def relabelled(people: Clusters, labels: NDArray[np.int32]) -> Clusters:
+    """The same tracks with other labels: (n_tracks,). Of what is in doubt, what these have settled goes."""
+    bridges = [b for b in people.bridges if len({int(labels[t]) for t in (b.track, *b.holds)}) == 1]
+    apart = [n for n in people.apart if labels[n.a] != labels[n.b]]
+    return replace(people, labels=labels, apart=apart, bridges=bridges)
 
 
 def by_size(found: NDArray[np.int64]) -> NDArray[np.int32]:

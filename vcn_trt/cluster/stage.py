@@ -20,9 +20,10 @@ from vcn_trt.cluster import cuml
 from vcn_trt.cluster.alike import crop_profiles, track_profiles
 from vcn_trt.cluster.baselines import Method, cluster_tracks
 from vcn_trt.cluster.calibrated import group_tracks
+from vcn_trt.cluster.doubts import bridges, kept_apart
 from vcn_trt.cluster.limits import calibrate
 from vcn_trt.cluster.merge import MergeRules, merge_tracks
-from vcn_trt.cluster.people import FILE, by_size, load, seen_together, together
+from vcn_trt.cluster.people import FILE, by_size, load, relabelled, seen_together, together
 from vcn_trt.config import ClusterConfig, QualityConfig, what_counts
 from vcn_trt.corrections.answer import GROUPED, TRACKS, Grouped, save_grouped, write_answer
 from vcn_trt.corrections.apply import apply
@@ -30,7 +31,7 @@ from vcn_trt.corrections.bound import NOTHING, Bound
 from vcn_trt.known import Known
 from vcn_trt.ragged import Ragged
 from vcn_trt.run import Desk, Stage
-from vcn_trt.types import STATUSES, UNKNOWN, BaseVectors, Clusters, Tracks, TrackSet
+from vcn_trt.types import STATUSES, UNKNOWN, BaseVectors, Bridge, Clusters, Near, Tracks, TrackSet
 
 BASELINE_NOTE = (
     "The grouping is a baseline ({method}) on the {vectors} vectors, for comparison: cluster.method=vcn is the method."
@@ -71,7 +72,7 @@ def cluster(
         people, status, facts = grouped(*links)
     uncorrected = _uncorrected(desk.keep, table, (config, quality), free.labels, free_status, bool(links))
     labels, status = apply(people.labels, status, by_hand.state)
-    people, table = replace(people, labels=labels), table.with_columns(status=status)
+    people, table = relabelled(people, labels), table.with_columns(status=status)
     (desk.folder / ".work").mkdir()
     save_grouped(desk.folder / GROUPED, Grouped(labels, status, *uncorrected, by_hand.state.applied))
     told = write_answer(desk.folder, tracks, table, people, by_hand)
@@ -157,6 +158,8 @@ def adapted_people(
     seen = pairs if config.cannot_link == "enforce" else pairs[:0]
     before = (known or Known.nothing(n)).and_apart(seen).take(some)
     one = before.together if (before.together != np.arange(len(some))).any() else None
+    near: list[Near] = []
+    holding: list[Bridge] = []
     vectors, head = adapted.vectors, adapted.head()
     unit = Ragged(np.asarray(vectors.adapted)[own.values], own.offsets)
     other = unit if vectors.student is None else Ragged(vectors.student[own.values], own.offsets)
@@ -165,6 +168,8 @@ def adapted_people(
         scale = calibrate(alike, config.quantile, config.cap)
         found = scale.limits(config.share)
         groups, merges = group_tracks(alike, scale, before.apart, weak[some], ops, config, one)
+        near = kept_apart(groups, alike.profiles, found, Known.nothing(n).and_apart(pairs).take(some).apart)
+        holding = bridges(groups, alike.profiles, found, merges)
     else:
         rules = MergeRules(config.rule, config.later, config.one_crop, config.guard, "enforce")
         merged = merge_tracks(crop_profiles(unit, other, head, ops, config), ops, rules, before.apart, together=one)
@@ -173,8 +178,15 @@ def adapted_people(
     someone = groups >= 0
     labels[some[someone]] = by_size(groups[someone])
     limits[some] = found
-    merges = tuple(replace(m, a=int(some[m.a]), b=int(some[m.b])) for m in merges)
-    return Clusters(labels, limits, merges, f"vcn, {config.metric}"), {"weak_tracks": int(weak[some].sum())}
+    people = Clusters(
+        labels,
+        limits,
+        [replace(m, a=int(some[m.a]), b=int(some[m.b])) for m in merges],
+        f"vcn, {config.metric}",
+        [replace(n, a=int(some[n.a]), b=int(some[n.b])) for n in near],
+        [Bridge(int(some[b.track]), tuple(some[list(b.holds)].tolist())) for b in holding],
+    )
+    return people, {"weak_tracks": int(weak[some].sum())}
 
 
 def _some(groups: Ragged, chosen: NDArray[np.bool_]) -> Ragged:
@@ -182,4 +194,4 @@ def _some(groups: Ragged, chosen: NDArray[np.bool_]) -> Ragged:
     return Ragged(groups.values[chosen[groups.group_ids]], np.cumsum(np.r_[0, np.where(chosen, groups.counts, 0)]))
 
 
-CLUSTER = Stage(name="cluster", version=3, files=(TRACKS, FILE, GROUPED), compute=cluster, load=load)
+CLUSTER = Stage(name="cluster", version=4, files=(TRACKS, FILE, GROUPED), compute=cluster, load=load)

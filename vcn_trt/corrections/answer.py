@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +83,7 @@ def correct(folder: Path, tracks: TrackSet, grouped: Grouped, bound: Bound) -> l
     """The answer of a run directory anew. -> what is to be told"""
     labels, status = grouped.corrected(bound)
     before = people.read(folder)
-    clusters = replace(people.from_json(before), labels=labels)
+    clusters = people.relabelled(people.from_json(before), labels)
     aside = folder / ".work" / "corrected"
     aside.mkdir(exist_ok=True)
     earlier = [c for c in before["clusters"] if c.keys() >= {"tracks", "screen_seconds", "representative"}]
