@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -18,6 +19,17 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 # A shared machine pauses at will: only pytest's own limit holds.
 settings.register_profile("vcn", deadline=None)
 settings.load_profile("vcn")
+
+
+@pytest.fixture(autouse=True)
+def scheduling() -> Iterator[None]:
+    """No test leaves a real-time thread behind: a pool that spins on it would hold every core for ever."""
+    if not hasattr(os, "sched_getscheduler"):
+        yield
+        return
+    before = os.sched_getscheduler(0)
+    yield
+    assert os.sched_getscheduler(0) == before
 
 
 def missing(what: str) -> NoReturn:
