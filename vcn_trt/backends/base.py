@@ -110,6 +110,11 @@ class Network(Protocol):
         """Replace initialisers by name, shapes unchanged. Raises ModelError for an unknown name or another shape."""
         ...
 
+    def proven_on(self, inputs: Mapping[str, Array]) -> bool:
+        """Hold the network to what it was made of, in float32, on some inputs of the footage itself. False where it was
+        too far off and another has taken its place, which is said. Raises ModelError where that is too far off, too."""
+        ...
+
 
 class Ops(Protocol):
     """The maths between the networks. Every column gives the CPU column's numbers, within the tolerance of the dtype.
