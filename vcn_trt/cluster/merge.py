@@ -60,7 +60,7 @@ def merge_tracks(
     ops: Ops,
     rules: MergeRules = MergeRules(),
     cannot_link: NDArray[np.integer[Any]] | None = None,
-    tile: int = 256,
+    tile: int = 64,
 ) -> Merged:
     """Tracks to clusters. cannot_link: (m, 2) pairs of track numbers. Raises ModelError where a track with crops has a
     profile that is not finite."""
