@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 from hypothesis import settings
@@ -37,6 +37,15 @@ def missing(what: str) -> NoReturn:
     if os.environ.get("VCN_REQUIRE_ASSETS") == "1":
         pytest.fail(f"{what}; VCN_REQUIRE_ASSETS=1 asks for it")
     pytest.skip(what)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """Debian's Chromium; skips where it is not here. tests/browser.py opens windows in it."""
+    from browser import chromium
+
+    with chromium() as started:
+        yield started
 
 
 @pytest.fixture(scope="session")

@@ -59,6 +59,7 @@ def test_the_wheel_carries_kernels_models_and_engines(wheel: Path) -> None:
         shipped = {name.removeprefix(f"vcn_trt/_assets/{folder}/") for name in names if f"_assets/{folder}/" in name}
         assert shipped == {p.name for p in (ROOT / folder).iterdir() if p.is_file()}
     assert {"vcn_trt/py.typed", "vcn_trt/pipeline.py"} <= names
+    assert {f"vcn_trt/report/{name}" for name in ("report.html.j2", "report.css", "js/main.js")} <= names
     assert all(name.startswith("vcn_trt/") for name in names)
 
 

@@ -1,4 +1,4 @@
-"""The verbs of editors: find, export, overlay, why."""
+"""The verbs of editors: report, find, export, overlay, why."""
 
 from __future__ import annotations
 
@@ -30,8 +30,27 @@ Force = Annotated[bool, typer.Option("--force", help="Replace files that are the
 
 def add(app: typer.Typer) -> None:
     """The verbs, into the program's."""
-    for verb in (find, export, overlay, why):
+    for verb in (report, find, export, overlay, why):
         app.command()(verb)
+
+
+def report(
+    folder: Folder,
+    out: Annotated[Path | None, typer.Option(help="The file; RUN/report.html by default.")] = None,
+    force: Force = False,
+) -> None:
+    """Make report.html of a finished run anew: it needs the run directory alone, not the videos."""
+    from vcn_trt import api, cast
+    from vcn_trt.export.files import write_all
+    from vcn_trt.report import page
+    from vcn_trt.store import find_embeddings
+
+    answer = api.open_run(folder)
+    also = page.Told(cast.names(folder), answer.record)
+    html = page.document(answer.tracks, answer.people, find_embeddings(folder / "embeddings.npz"), also)
+    path = out or folder / page.FILE
+    write_all({path: html}, force or out is None)
+    print(path)
 
 
 def find(

@@ -9,7 +9,7 @@ from vcn_trt.backends import Backend
 from vcn_trt.cluster.people import CLUSTER
 from vcn_trt.embed import EMBED, Base, open_base
 from vcn_trt.ingest.production import INGEST
-from vcn_trt.report.page import REPORT
+from vcn_trt.report.page import REPORT, told
 from vcn_trt.run import Run
 from vcn_trt.sources import Source
 from vcn_trt.types import Clusters, TrackSet
@@ -37,5 +37,5 @@ def group(run: Run, tracks: TrackSet, base: Base, given: Given | None, backend: 
     else:
         model = run.stage(NO_ADAPT, vectors)
     people = run.stage(CLUSTER, tracks, vectors, model, backend, config.cluster, config.quality)
-    run.stage(REPORT, tracks, people)
+    run.stage(REPORT, tracks, model, people, told(run))
     return people

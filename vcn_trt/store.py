@@ -132,6 +132,11 @@ def read_embeddings(path: Path) -> Embeddings:
     return Embeddings(**_arrays(path, {"base"}))
 
 
+def find_embeddings(path: Path) -> Embeddings | None:
+    """None where there is no file: what only looks at a run can do without. Raises RunError where it is damaged."""
+    return read_embeddings(path) if path.exists() else None
+
+
 def read_base_vectors(path: Path) -> BaseVectors:
     found = _arrays(path, {"vectors", "quality", "faceless"})
     return BaseVectors(found["vectors"], found["quality"], float(found["faceless"]))

@@ -224,15 +224,38 @@ class Merge:
     threshold: float
 
 
+@dataclass(frozen=True)
+class Near:
+    """Two people who were kept apart: at `similarity` they are not below `threshold`, or must not meet. a, b: their
+    nearest tracks. together: a frame shows both people."""
+
+    a: int
+    b: int
+    similarity: float
+    threshold: float
+    together: bool
+
+
+@dataclass(frozen=True)
+class Bridge:
+    """A track that alone holds others to its person: without it the tracks `holds` are near none of the rest."""
+
+    track: int
+    holds: tuple[int, ...]
+
+
 @dataclass(frozen=True, eq=False)
 class Clusters:
     """The answer. labels: (n_tracks,) int32, people numbered from 1 by screen time or track count, UNKNOWN for no one.
-    thresholds: (n_tracks,) float32, NaN where the method has none."""
+    thresholds: (n_tracks,) float32, NaN where the method has none. apart: the least margin first; bridges: those that
+    hold the most first; both empty where the method tells none."""
 
     labels: NDArray[np.int32]
     thresholds: NDArray[np.float32]
     merges: Sequence[Merge] = ()
     method: str = ""
+    apart: Sequence[Near] = ()
+    bridges: Sequence[Bridge] = ()
 
     @property
     def n_clusters(self) -> int:

@@ -16,7 +16,7 @@ from scipy.sparse import csr_array
 
 from vcn_trt.cluster.limits import Alike, Scale
 from vcn_trt.cluster.link import by_first_track, weighted
-from vcn_trt.cluster.metric import row_dots
+from vcn_trt.cluster.metric import Profiles, row_dots
 from vcn_trt.types import Merge
 
 STRAGGLERS = 4
@@ -50,7 +50,9 @@ def join_outstanding(
         similarity, limit = now.similarity(a, b), now.limit(a, b, share)
         joined = np.arange(len(now.count))
         for i in np.argsort(similarity - limit, kind="stable"):
-            first, second = _nearest(tracks, np.flatnonzero(labels == a[i]), np.flatnonzero(labels == b[i]))
+            first, second = nearest_tracks(
+                tracks.profiles, np.flatnonzero(labels == a[i]), np.flatnonzero(labels == b[i])
+            )
             merges.append(Merge(len(merges), first, second, float(similarity[i]), float(limit[i])))
         joined[b] = a
         labels = np.unique(joined[labels], return_inverse=True)[1]
@@ -142,9 +144,9 @@ def _outstanding(
     return a[enough & clear & small], b[enough & clear & small]
 
 
-def _nearest(tracks: Alike, a: NDArray[np.int64], b: NDArray[np.int64]) -> tuple[int, int]:
+def nearest_tracks(tracks: Profiles, a: NDArray[np.int64], b: NDArray[np.int64]) -> tuple[int, int]:
     """The nearest two tracks of two clusters, the lower number first."""
-    p, l = tracks.profiles.p, tracks.profiles.l  # noqa: E741
+    p, l = tracks.p, tracks.l  # noqa: E741
     i, j = np.unravel_index((p[a] @ l[b].T + l[a] @ p[b].T).argmax(), (len(a), len(b)))
     first, second = sorted((int(a[i]), int(b[j])))
     return first, second

@@ -19,6 +19,7 @@ from vcn_trt.cluster import cuml
 from vcn_trt.cluster.alike import crop_profiles, track_profiles
 from vcn_trt.cluster.baselines import by_size, cluster_tracks
 from vcn_trt.cluster.calibrated import group_tracks
+from vcn_trt.cluster.doubts import bridges, kept_apart
 from vcn_trt.cluster.limits import calibrate
 from vcn_trt.cluster.merge import MergeRules, merge_tracks
 from vcn_trt.config import ClusterConfig, QualityConfig
@@ -26,7 +27,7 @@ from vcn_trt.errors import RunError
 from vcn_trt.ingest import align
 from vcn_trt.ragged import Ragged
 from vcn_trt.run import Desk, Stage, write_text
-from vcn_trt.types import STATUSES, UNKNOWN, BaseVectors, Clusters, Faces, Merge, Tracks, TrackSet
+from vcn_trt.types import STATUSES, UNKNOWN, BaseVectors, Bridge, Clusters, Faces, Merge, Near, Tracks, TrackSet
 
 SCHEMA = "vcn-trt/clusters/1"
 FILE = "clusters.json"
@@ -128,8 +129,11 @@ def adapted_people(
     own = rows.take(some)
     place = np.full(n, -1)
     place[some] = np.arange(len(some))
-    apart = place[pairs]
-    apart = apart[(apart >= 0).all(1)] if config.cannot_link != "off" else apart[:0]
+    seen = place[pairs]
+    seen = seen[(seen >= 0).all(1)]
+    apart = seen if config.cannot_link != "off" else seen[:0]
+    near: list[Near] = []
+    holding: list[Bridge] = []
     vectors, head = adapted.vectors, adapted.head()
     unit = Ragged(np.asarray(vectors.adapted)[own.values], own.offsets)
     other = unit if vectors.student is None else Ragged(vectors.student[own.values], own.offsets)
@@ -139,6 +143,8 @@ def adapted_people(
         found = scale.limits(config.share)
         enforced = apart if config.cannot_link == "enforce" else apart[:0]
         groups, merges = group_tracks(alike, scale, enforced, weak[some], ops, config)
+        near = kept_apart(groups, alike.profiles, found, seen)
+        holding = bridges(groups, alike.profiles, found, merges)
     else:
         rules = MergeRules(config.rule, config.later, config.one_crop, config.guard, config.cannot_link)
         merged = merge_tracks(crop_profiles(unit, other, head, ops, config), ops, rules, apart)
@@ -147,8 +153,15 @@ def adapted_people(
     someone = groups >= 0
     labels[some[someone]] = by_size(groups[someone])
     limits[some] = found
-    merges = tuple(replace(m, a=int(some[m.a]), b=int(some[m.b])) for m in merges)
-    return Clusters(labels, limits, merges, f"vcn, {config.metric}"), {"weak_tracks": int(weak[some].sum())}
+    people = Clusters(
+        labels,
+        limits,
+        [replace(m, a=int(some[m.a]), b=int(some[m.b])) for m in merges],
+        f"vcn, {config.metric}",
+        [replace(n, a=int(some[n.a]), b=int(some[n.b])) for n in near],
+        [Bridge(int(some[b.track]), tuple(some[list(b.holds)].tolist())) for b in holding],
+    )
+    return people, {"weak_tracks": int(weak[some].sum())}
 
 
 def _some(groups: Ragged, chosen: NDArray[np.bool_]) -> Ragged:
@@ -178,6 +191,8 @@ def to_json(tracks: TrackSet, table: Tracks, people: Clusters) -> dict[str, Any]
             for i in range(len(table))
         ],
         "merges": [vars(merge) for merge in people.merges],
+        "apart": [vars(near) for near in people.apart],
+        "bridges": [vars(bridge) for bridge in people.bridges],
     }
 
 
@@ -198,10 +213,12 @@ def load(folder: Path, facts: dict[str, Any]) -> Clusters:
         ),
         merges=[Merge(**merge) for merge in answer["merges"]],
         method=answer.get("method", ""),
+        apart=[Near(**near) for near in answer.get("apart", ())],
+        bridges=[Bridge(b["track"], tuple(b["holds"])) for b in answer.get("bridges", ())],
     )
 
 
-CLUSTER = Stage(name="cluster", version=3, files=("tracks.parquet", FILE), compute=cluster, load=load)
+CLUSTER = Stage(name="cluster", version=4, files=("tracks.parquet", FILE), compute=cluster, load=load)
 
 
 def screen_seconds(faces: Faces, own: NDArray[np.integer[Any]], fps: Sequence[float]) -> float:

@@ -1,82 +1,52 @@
-"""`report.html`: the people of a run to look at, in one self-contained file."""
+"""`report.html`: the people of a run to look at, in one self-contained file that asks for nothing outside itself."""
 
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable
+import hashlib
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import cv2
 import jinja2
 import numpy as np
-from numpy.typing import NDArray
 
-from vcn_trt.cluster.people import screen_seconds
-from vcn_trt.run import Desk, Stage, write_text
-from vcn_trt.types import UNKNOWN, Clusters, TrackSet
+from vcn_trt import cast
+from vcn_trt.adapt.stage import Adaptation
+from vcn_trt.report.gather import gather, run_facts
+from vcn_trt.run import Desk, Run, Stage, write_text
+from vcn_trt.types import Clusters, Embeddings, TrackSet
 
 FILE = "report.html"
-SHEET = 24
-"""Pictures a person: one a track, of the longest."""
 
-REASONS = {
-    "short": "seen in too few frames",
-    "crops": "too small or too blurred",
-    "quality": "the network is unsure of it",
-    "ok": "no face to compare",
-}
+SCRIPTS = ("elements", "bars", "cast", "person", "timeline", "checks", "unknown", "map", "run", "main")
+"""The files of js/, in their order; each is plain JavaScript, and together they are one script."""
 
 
 @dataclass(frozen=True)
-class Picture:
-    """A crop as a data URI, and where it is from."""
+class Told:
+    """What the page says besides the answer. names: of the clusters. record: run.json, of a run that is finished or at
+    its last stage. A report is made anew for other names, not for other times."""
 
-    source: str
-    caption: str
+    names: Mapping[int, str | None]
+    record: Mapping[str, Any]
 
-
-@dataclass(frozen=True)
-class Bar:
-    """A stretch on a video's timeline, in percent of its length."""
-
-    left: float
-    width: float
-    title: str
+    @property
+    def identity(self) -> list[tuple[int, str | None]]:
+        return sorted(self.names.items())
 
 
-@dataclass(frozen=True)
-class Person:
-    """One card. bars: a list a video."""
-
-    number: int
-    seconds: float
-    n_tracks: int
-    n_shots: int
-    sheet: list[Picture]
-    bars: list[list[Bar]]
+def told(run: Run) -> Told:
+    """Of a run whose people are there."""
+    return Told(cast.names(run.folder), run.record)
 
 
-def report(desk: Desk, tracks: TrackSet, people: Clusters) -> dict[str, Any]:
+def report(desk: Desk, tracks: TrackSet, adapted: Adaptation, people: Clusters, also: Told) -> dict[str, Any]:
     """Write the page. -> facts for the record"""
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("vcn_trt", "report"), autoescape=True, undefined=jinja2.StrictUndefined
-    )
-    cast = [_person(n, tracks, people) for n in range(1, people.n_clusters + 1)]
-    unknown = np.flatnonzero(people.labels == UNKNOWN)
-    html = environment.get_template("report.html.j2").render(
-        videos=[{"name": Path(v.path).name, "video": v, "clock": _clock(v.seconds)} for v in tracks.videos],
-        cast=cast,
-        method=people.method,
-        n_tracks=tracks.n_tracks,
-        unknown=[
-            (REASONS[status], _pictures(tracks, unknown[tracks.tracks.status[unknown] == status]), int(count))
-            for status, count in zip(*np.unique(tracks.tracks.status[unknown], return_counts=True), strict=True)
-        ],
-        n_unknown=len(unknown),
-    )
-    write_text(desk.folder / FILE, html)
+    write_text(desk.folder / FILE, document(tracks, people, adapted.vectors, also))
     return {"bytes": (desk.folder / FILE).stat().st_size}
 
 
@@ -84,53 +54,54 @@ def load(folder: Path, facts: dict[str, Any]) -> Path:
     return folder / FILE
 
 
-REPORT = Stage(name="report", version=1, files=(FILE,), compute=report, load=load)
+REPORT = Stage(name="report", version=2, files=(FILE,), compute=report, load=load)
 
 
-def _person(number: int, tracks: TrackSet, people: Clusters) -> Person:
-    own = np.flatnonzero(people.labels == number)
-    table = tracks.tracks[own]
-    longest = own[np.argsort(table.start - table.stop, kind="stable")]
-    return Person(
-        number=number,
-        seconds=screen_seconds(tracks.faces, own, [float(v.fps) for v in tracks.videos]),
-        n_tracks=len(own),
-        n_shots=len(set(zip(table.video.tolist(), table.shot.tolist(), strict=True))),
-        sheet=_pictures(tracks, longest),
-        bars=[_bars(tracks, own[table.video == v.id], v.frames) for v in tracks.videos],
+def document(tracks: TrackSet, people: Clusters, vectors: Embeddings | None, also: Told) -> str:
+    """The page as text. vectors: None where they are gone, which leaves out the map."""
+    measured = also.record["stages"].get("embed", {}).get("faceless_quality")
+    faceless = float("nan") if measured is None else float(measured)
+    data = gather(tracks, people, also.names, vectors, faceless)
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("vcn_trt", "report"), autoescape=True, undefined=jinja2.StrictUndefined
+    )
+    return environment.get_template("report.html.j2").render(
+        title=", ".join(video["name"] for video in data["videos"][:3]) + (", ..." if len(data["videos"]) > 3 else ""),
+        style=style(),
+        script=script(),
+        style_hash=_hash(style()),
+        script_hash=_hash(script()),
+        data=embedded(data),
+        run=embedded(run_facts(also.record)),
     )
 
 
-def _bars(tracks: TrackSet, own: NDArray[np.integer[Any]], frames: int) -> list[Bar]:
-    t = tracks.tracks[own]
-    return [
-        Bar(100 * a / frames, 100 * (b - a) / frames, f"shot {shot}, frames {a} to {b - 1}")
-        for a, b, shot in zip(t.start.tolist(), t.stop.tolist(), t.shot.tolist(), strict=True)
-    ]
+def style() -> str:
+    """The stylesheet of the pages."""
+    return _asset("report.css")
 
 
-def _pictures(tracks: TrackSet, own: Iterable[int]) -> list[Picture]:
-    """The representative crop of each track that has one, the first SHEET of them."""
-    pictures = []
-    for track in list(own)[:SHEET]:
-        rows = np.arange(*np.searchsorted(tracks.crops.track, [track, track + 1]))
-        if not len(rows):
-            continue
-        frame = int(tracks.tracks.representative_frame[track])
-        row = rows[np.abs(tracks.crops.frame[rows] - frame).argmin()]
-        _, jpeg = cv2.imencode(".jpg", tracks.images[int(row)][..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 82])
-        video = tracks.videos[int(tracks.tracks.video[track])]
-        name = f"{Path(video.path).name}, " if len(tracks.videos) > 1 else ""
-        seconds = tracks.faces.seconds[np.searchsorted(tracks.faces.track, track)]
-        pictures.append(
-            Picture(
-                "data:image/jpeg;base64," + base64.b64encode(jpeg.tobytes()).decode(),
-                f"{name}{_clock(float(seconds))}, track {track}, frame {frame}",
-            )
-        )
-    return pictures
+def script() -> str:
+    """The script of the pages."""
+    return '"use strict";\n' + "\n".join(_asset(f"js/{name}.js") for name in SCRIPTS)
 
 
-def _clock(seconds: float) -> str:
-    whole = int(seconds)
-    return f"{whole // 3600:d}:{whole // 60 % 60:02d}:{whole % 60:02d}"
+def embedded(tree: Any) -> str:
+    """A value as JSON that can stand in a <script>: nothing in it ends the element or begins a comment."""
+    text = json.dumps(tree, separators=(",", ":"), default=_plain, allow_nan=False)
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.generic):
+        return value.item()
+    raise TypeError(f"{type(value).__name__} is no plain value")
+
+
+def _asset(name: str) -> str:
+    return resources.files("vcn_trt.report").joinpath(name).read_text(encoding="utf-8")
+
+
+def _hash(text: str) -> str:
+    """What a content security policy calls an inline style or script by."""
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
