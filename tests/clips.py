@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -48,7 +50,7 @@ def write(
 ) -> Path:
     """A film of RGB pictures, all of one size. pts: in `time_base` units, else evenly at `rate`."""
     stream: Any = None
-    with av.open(str(path), "w", format=format, options={**(container_options or {})}) as out:
+    with scheduling_kept(), av.open(str(path), "w", format=format, options={**(container_options or {})}) as out:
         out.metadata.update(metadata or {})
         for i, picture in enumerate(pictures):
             frame = (
@@ -78,6 +80,20 @@ def write(
                 out.mux(sound.encode(silence))
             out.mux(sound.encode(None))
     return path
+
+
+@contextmanager
+def scheduling_kept() -> Iterator[None]:
+    """SVT-AV1 makes the thread that calls it a real-time one where it may, as root: from then on whatever that thread
+    or its children wait for by spinning never gets a core."""
+    if not hasattr(os, "sched_getscheduler"):
+        yield
+        return
+    policy, priority = os.sched_getscheduler(0), os.sched_getparam(0)
+    try:
+        yield
+    finally:
+        os.sched_setscheduler(0, policy, priority)
 
 
 def repeat(source: Path, path: Path, times: int) -> Path:

@@ -21,6 +21,17 @@ settings.register_profile("vcn", deadline=None)
 settings.load_profile("vcn")
 
 
+@pytest.fixture(autouse=True)
+def scheduling() -> Iterator[None]:
+    """No test leaves a real-time thread behind: a pool that spins on it would hold every core for ever."""
+    if not hasattr(os, "sched_getscheduler"):
+        yield
+        return
+    before = os.sched_getscheduler(0)
+    yield
+    assert os.sched_getscheduler(0) == before
+
+
 def missing(what: str) -> NoReturn:
     """Skip what cannot be tested here; fail instead where VCN_REQUIRE_ASSETS=1 says that all can be fetched."""
     if os.environ.get("VCN_REQUIRE_ASSETS") == "1":

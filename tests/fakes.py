@@ -126,6 +126,9 @@ class FakeNetwork:
     def refit(self, weights: Mapping[str, NDArray[np.generic]]) -> None:
         raise NotImplementedError
 
+    def proven_on(self, inputs: Mapping[str, Any]) -> bool:
+        return True
+
 
 class FakeOps:
     def to_numpy(self, array: Any) -> NDArray[Any]:

@@ -18,8 +18,10 @@ from vcn_trt import backends, embed
 from vcn_trt.adapt import serfiq
 from vcn_trt.backends.base import Backend
 from vcn_trt.config import EmbedConfig
+from vcn_trt.errors import ModelError
 from vcn_trt.run import Desk
 from vcn_trt.types import BaseVectors
+from vcn_trt.zoo.base import prepare
 
 TRACKS = [pictures_of(i, 3) for i in range(3)]
 HOST = backends.open("cpu")
@@ -67,3 +69,21 @@ def test_a_card_gives_the_hosts_vectors_and_quality(
     np.testing.assert_allclose(found.quality, expected.quality, atol=1e-5)
     assert found.faceless == pytest.approx(expected.faceless, abs=1e-5)
     assert network.sizes == sizes
+
+
+def test_nothing_passes_a_network_that_fails_on_the_footage(tmp_path: Path) -> None:
+    shown: list[np.ndarray] = []
+
+    class Failing(TorchNetwork):
+        def __call__(self, inputs: Any) -> dict[str, Any]:
+            pytest.fail("it was used")
+
+        def proven_on(self, inputs: Any) -> bool:
+            shown.append(inputs["input"])
+            raise ModelError("its engine fails the gate")
+
+    with pytest.raises(ModelError, match="fails the gate"):
+        embedded(tmp_path / "run", Failing(projection()), HOST)
+    (crops,) = shown
+    expected = prepare(track_set(TRACKS).images, base_from(projection()).manifest)  # nine crops are all there are
+    np.testing.assert_array_equal(crops, expected)

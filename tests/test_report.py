@@ -258,12 +258,14 @@ def test_every_script_is_in_the_page() -> None:
 def test_what_run_json_says_is_on_the_page(made: Made) -> None:
     made.answer.record["stages"] = {
         "ingest": {"key": "k", "seconds": 2.0, "loaded": False, "frames": 300, "busy_seconds": {"decode": 1.0}},
+        "embed": {"key": "k", "seconds": 0.5, "loaded": True, "model": "sface", "faceless_quality": float("nan")},
         "cluster": {"key": "k", "seconds": 1.0, "loaded": False, "people": 2, "warnings": ["look at person 1"]},
     }
     made.answer.record["failed"] = [{"path": "/films/bad.mov", "reason": "no video in it"}]
     run = block(page.document(made.tracks, made.answer.people, None, told(made)), "run")
     assert run["stages"] == [
         {"name": "ingest", "seconds": 2.0, "counts": {"frames": 300}},
+        {"name": "embed", "seconds": 0.5, "counts": {"model": "sface"}},
         {"name": "cluster", "seconds": 1.0, "counts": {"people": 2}},
     ]
     assert (run["frames"], run["warnings"]) == (300, ["look at person 1"])

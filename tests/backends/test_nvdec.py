@@ -316,6 +316,7 @@ def test_a_film_that_begins_in_the_middle_is_left_to_pyav(tmp_path: Path) -> Non
         ("422.mp4", {"pix_fmt": "yuv422p", "options": X264}, "its frames are yuv422p, which"),
         ("av1.mp4", {"codec": "libsvtav1", "options": {"preset": "12"}}, "does not decode 8-bit av1"),
         ("fields.ts", {"options": X264 | {"flags": "+ildct+ilme", "x264-params": "tff=1"}}, "are interlaced"),
+        ("may.mp4", {"options": X264 | {"x264-params": "fake-interlaced=1"}}, "its sequence header allows fields"),
     ],
 )
 def test_what_nvdec_does_not_decode_goes_by_pyav_and_is_said_once(

@@ -14,21 +14,30 @@ from vcn_trt.backends.cuda.runs import Opening, Packet, Piece, Unusable, as_nvde
 
 SPS, PPS, IDR, OTHER = b"\0\0\0\1\x67sps", b"\0\0\0\1\x68pps", b"\0\0\1\x65idr", b"\0\0\1\x41other"
 VPS_5, SPS_5, PPS_5 = b"\0\0\0\1\x40\1vps", b"\0\0\0\1\x42\1sps", b"\0\0\0\1\x44\1pps"
+HEAD, HEAD_5 = b"\0\0\1\x67sps", b"\0\0\1\x40\1vps\0\0\1\x42\1sps"  # the sequence headers, as they are told
 CRA_5, IDR_5, RASL_5 = b"\0\0\1\x2a\1cra", b"\0\0\1\x28\1idr", b"\0\0\1\x10\1rasl"
 
 
 @pytest.mark.parametrize(
     ("codec", "data", "opening"),
     [
-        ("h264", SPS + PPS + IDR, Opening(seam=True, parameters=b"\x67sps")),
-        ("h264", b"\0\0\0\1\x09\xf0" + SPS + PPS + b"\0\0\1\x06sei" + IDR, Opening(seam=True, parameters=b"\x67sps")),
+        ("h264", SPS + PPS + IDR, Opening(seam=True, parameters=HEAD)),
+        (
+            "h264",
+            b"\0\0\0\1\x09\xf0" + SPS + PPS + b"\0\0\1\x06sei" + IDR,
+            Opening(seam=True, parameters=HEAD),
+        ),
         ("h264", IDR, Opening()),  # a second decoder would not know its size
-        ("h264", SPS + PPS + b"\0\0\1\x06recovery" + OTHER, Opening(parameters=b"\x67sps")),
+        ("h264", SPS + PPS + b"\0\0\1\x06recovery" + OTHER, Opening(parameters=HEAD)),
         ("h264", OTHER + SPS + PPS + IDR, Opening()),
         ("h264", b"", Opening()),
         ("h264", b"\0\0\1", Opening()),
-        ("hevc", VPS_5 + SPS_5 + PPS_5 + IDR_5, Opening(seam=True, parameters=b"\x40\1vps\x42\1sps")),
-        ("hevc", VPS_5 + SPS_5 + PPS_5 + CRA_5, Opening(seam=True, leading=True, parameters=b"\x40\1vps\x42\1sps")),
+        ("hevc", VPS_5 + SPS_5 + PPS_5 + IDR_5, Opening(seam=True, parameters=HEAD_5)),
+        (
+            "hevc",
+            VPS_5 + SPS_5 + PPS_5 + CRA_5,
+            Opening(seam=True, leading=True, parameters=HEAD_5),
+        ),
         ("hevc", RASL_5, Opening()),
         ("vp9", bytes([0b10000010, 0, 0]), Opening(seam=True)),
         ("vp9", bytes([0b10000110, 0, 0]), Opening()),  # refers to others
@@ -72,8 +81,8 @@ def test_leading_pictures_are_owed_by_the_run_before_which_gets_their_key_pictur
 def test_other_parameter_sets_end_a_run_at_once() -> None:
     film = packets([(i, name + PPS + IDR) for i, name in enumerate((SPS, SPS, SPS + b"2", SPS + b"2"))])
     assert [(p.run, len(p.packets), p.parameters) for p in cut(film, "h264")] == [
-        (0, 2, b"\x67sps"),
-        (1, 2, b"\x67sps2"),
+        (0, 2, HEAD),
+        (1, 2, HEAD + b"2"),
     ]
 
 

@@ -35,7 +35,7 @@ def footage_of(n: int, seed: int, bans: int, weak: int) -> Footage:
 footage = st.builds(footage_of, st.integers(1, 12), st.integers(0, 2**32 - 1), st.integers(0, 8), st.integers(0, 12))
 
 
-def link(made: Footage, tile: int = 256) -> Linked:
+def link(made: Footage, tile: int = 64) -> Linked:
     p, l, limits, apart, weak = made  # noqa: E741
     return link_by_average(p, l, limits, OPS, apart, weak, tile)
 

@@ -76,6 +76,17 @@ def test_a_merge_holds_where_no_pair_is_near() -> None:
     assert held([0, 1, 2, 90, 91, 92], near, [(0, 3), (1, 4)]) == []
 
 
+def test_tracks_that_nothing_holds_together_have_no_bridge() -> None:
+    assert held([0, 1, 2, 90, 91, 92], 1 - np.cos(np.radians(25))) == []
+
+
+def test_a_merge_of_tracks_that_are_no_longer_one_person_counts_for_nothing() -> None:
+    near = 1 - np.cos(np.radians(25))
+    labels, angles = np.array([0, 0, 0, -1, 0, 0, 0]), (0, 1, 2, 45, 90, 91, 92)
+    merges = [Merge(0, 2, 3, 0.0, 0.0), Merge(1, 3, 4, 0.0, 0.0)]
+    assert bridges(labels, at(*angles), np.full(7, near), merges) == []
+
+
 @given(st.integers(0, 2**32 - 1), st.integers(2, 9), st.floats(0.1, 0.6))
 def test_cuts_are_the_vertices_whose_removal_leaves_parts(seed: int, n: int, share: float) -> None:
     rng = np.random.default_rng(seed)

@@ -195,6 +195,44 @@ def test_an_engine_that_fails_the_gate_is_not_used_and_the_next_command_helps(ho
     assert said[-1] == "net.onnx runs on its engine in float32: there is none in half precision that passed"
 
 
+NEAR = np.stack([W[0], W[0] + 1e-5 * W[2], W[2], W[3]])
+"""Weights of which half precision makes the first two rows one."""
+
+CLOSE = np.array([[1, -1, 0, 0]], np.float32)
+"""What tells those rows apart."""
+
+
+def test_an_engine_that_fails_on_the_footage_gives_way_to_one_in_float32(host, said: list[str], tmp_path: Path) -> None:
+    script, net = Script(), linear(tmp_path / "net.onnx", NEAR)
+    network = TensorrtNetwork(net, host(script=script))
+    assert network.proven_on({"x": X})
+    assert network.facts["recipe"]["precision"] == "half"
+    assert "cosine" in network.facts["footage"]
+    said.clear()
+    assert not network.proven_on({"x": CLOSE})
+    assert re.match(
+        r"the engine of net\.onnx in half precision fails the gate on this footage and is not used \(cosine .*\); "
+        "one in float32 takes its place",
+        said[0],
+    )
+    np.testing.assert_allclose(answer(network, CLOSE), CLOSE @ NEAR, rtol=1e-3)
+    assert network.proven_on({"x": CLOSE})
+    said.clear()
+    again = TensorrtNetwork(net, host(script=script))  # the next run begins with what passed
+    assert again.facts["recipe"]["precision"] == "float32"
+    assert (script.built, len(said)) == (2, 1)
+
+
+def test_where_float32_is_too_far_off_as_well_the_network_is_refused(host, tmp_path: Path) -> None:
+    script, net = Script(), linear(tmp_path / "net.onnx", NEAR)
+    network = TensorrtNetwork(net, host(script=script))
+    script.noise = 5.0
+    with pytest.raises(
+        ModelError, match=r"in float32 fails the gate and is not used \(cosine .*; run with --device cpu"
+    ):
+        network.proven_on({"x": CLOSE})
+
+
 @pytest.mark.parametrize(
     ("damage", "says"),
     [

@@ -89,6 +89,9 @@ class RecordingNetwork:
     def refit(self, weights: Mapping[str, NDArray[np.generic]]) -> None:
         raise NotImplementedError
 
+    def proven_on(self, inputs: Mapping[str, Any]) -> bool:
+        return True
+
 
 @pytest.mark.parametrize(
     ("size", "close_up", "shapes"),
@@ -108,6 +111,37 @@ def test_a_second_smaller_look_where_a_face_can_outgrow_the_anchors(
     found = FaceDetector(network, load("retinaface_mnet025"), backends.open("cpu"), config)(batch)
     assert network.shapes == [(2, 3, *shape) for shape in shapes]
     assert [len(f.scores) for f in found] == [0, 0]
+
+
+class Doubtful(RecordingNetwork):
+    """Sees one face of score 0.9 in every frame, until it is held to float32; then of 0.95 from another engine."""
+
+    def __init__(self, stands: bool) -> None:
+        super().__init__()
+        self.stands, self.score, self.shown = stands, 0.9, []
+
+    def __call__(self, inputs: Mapping[str, Any]) -> dict[str, NDArray[np.float32]]:
+        found = super().__call__(inputs)
+        found["conf"][:, 0, 1] = self.score
+        return found
+
+    def proven_on(self, inputs: Mapping[str, Any]) -> bool:
+        self.shown.append(len(inputs["input"]))
+        self.score = self.score if self.stands else 0.95
+        return self.stands
+
+
+@pytest.mark.parametrize(("stands", "score", "calls"), [(True, 0.9, 2), (False, 0.95, 3)])
+def test_the_first_frames_with_faces_prove_the_network(stands: bool, score: float, calls: int) -> None:
+    network = Doubtful(stands)
+    config = replace(DetectConfig(), size=640, close_up=False)
+    detector = FaceDetector(network, load("retinaface_mnet025"), backends.open("cpu"), config)
+    frame = CpuFrame(av.VideoFrame(640, 360, "yuv420p"))
+    batch = FrameBatch([frame] * 3, np.arange(3), np.zeros(3))
+    for _ in range(2):
+        assert [f.scores.tolist() for f in detector(batch)] == [[pytest.approx(score)]] * 3
+    assert network.shown == [2]
+    assert len(network.shapes) == calls
 
 
 class ShuffledNetwork(RecordingNetwork):

@@ -110,6 +110,11 @@ class Network(Protocol):
         """Replace initialisers by name, shapes unchanged. Raises ModelError for an unknown name or another shape."""
         ...
 
+    def proven_on(self, inputs: Mapping[str, Array]) -> bool:
+        """Hold the network to what it was made of, in float32, on some inputs of the footage itself. False where it was
+        too far off and another has taken its place, which is said. Raises ModelError where that is too far off, too."""
+        ...
+
 
 class Ops(Protocol):
     """The maths between the networks. Every column gives the CPU column's numbers, within the tolerance of the dtype.
@@ -175,12 +180,12 @@ class Ops(Protocol):
         l: NDArray[np.float32],  # noqa: E741
         thresholds: NDArray[np.floating],
         rule: Rule,
-        tile: int = 256,
+        tile: int = 64,
     ) -> Iterator[Edges]:
         """All pairs whose similarity -(p_a . l_b + p_b . l_a) / 2 is below what `rule` makes of their thresholds, by
         more than a TIE. Rows are finite, float32 is accumulated, and no array grows with the square of the rows but one
-        smaller by `tile`. thresholds: (n,), NaN leaves the decision to the partner; two NaN are no match. Each pair
-        comes once, in any order."""
+        smaller by `tile`, or by its square. thresholds: (n,), NaN leaves the decision to the partner; two NaN are no
+        match. Each pair comes once, in any order."""
         ...
 
     def log_densities(

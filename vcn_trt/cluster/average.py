@@ -10,7 +10,8 @@ first.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from scipy.sparse import csr_array
 
 from vcn_trt.backends.base import TIE, Ops
 from vcn_trt.cluster.link import by_first_track, forest, join_in_order, weighted
+from vcn_trt.overlap import cores, map_ahead
 from vcn_trt.types import Merge
 
 Floats = NDArray[np.float32]
@@ -43,7 +45,7 @@ def link_by_average(
     ops: Ops,
     apart: NDArray[np.integer[Any]],
     weak: NDArray[np.bool_],
-    tile: int = 256,
+    tile: int = 64,
     together: NDArray[np.int64] | None = None,
 ) -> Linked:
     """p, l: (n, k) a metric's vectors a track (`metric.Profiles`); limits: (n,) the similarity below which each joins.
@@ -60,14 +62,11 @@ def link_by_average(
         joined = np.arange(len(now.p))
         before = len(merges)
         by_cluster = np.split(np.argsort(now.of, kind="stable"), np.cumsum(np.bincount(now.of))[:-1])
-        for group in _groups(now, ops, tile):
-            between = _similarities(now.p[group], now.l[group])
-            parts = [by_cluster[c] for c in group]
-            closest = _Closest(p, l, parts, between)
-            for a, b, similarity, limit in _link(now, group, between, [len(part) for part in parts], now.of[pairs]):
-                first, second = closest.join(a, b)
-                merges.append(Merge(len(merges), first, second, similarity, limit))
-                joined[group[b]] = group[a]
+        of_group = partial(_merges, now, by_cluster, p, l, now.of[pairs])
+        for _, found in map_ahead(of_group, _groups(now, ops, tile), cores()):
+            for a, b, merge in found:
+                merges.append(replace(merge, round=len(merges)))
+                joined[b] = a
         if len(merges) == before:
             return Linked(by_first_track(now.of), tuple(merges))
         while (joined[joined] != joined).any():  # what joined a cluster that then joined another
@@ -121,6 +120,24 @@ def _groups(now: _Clusters, ops: Ops, tile: int) -> list[NDArray[np.int64]]:
     return [np.sort(np.array(m)) for _, m in sorted((min(m), m) for m in members.values())]
 
 
+def _merges(
+    now: _Clusters,
+    by_cluster: list[NDArray[np.int64]],
+    p: Floats,
+    l: Floats,  # noqa: E741
+    apart: NDArray[np.int64],
+    group: NDArray[np.int64],
+) -> list[tuple[int, int, Merge]]:
+    """What joins within a group: clusters a and b, which become a, and the merge, whose number is not yet known."""
+    between = _similarities(now.p[group], now.l[group])
+    parts = [by_cluster[c] for c in group]
+    closest = _Closest(p, l, parts, between)
+    return [
+        (int(group[a]), int(group[b]), Merge(0, *closest.join(a, b), similarity, limit))
+        for a, b, similarity, limit in _link(now, group, between, [len(part) for part in parts], apart)
+    ]
+
+
 def _similarities(p: Floats, l: Floats) -> NDArray[np.float64]:  # noqa: E741
     one_way = p.astype(np.float64) @ l.astype(np.float64).T
     return np.asarray(-(one_way + one_way.T) / 2)
@@ -139,19 +156,22 @@ def _link(
     limit, weight, weak = now.limits[group].copy(), np.array(sizes, np.float64), now.weak[group].copy()
     place = np.full(len(now.p), -1)
     place[group] = np.arange(m)
-    banned = np.eye(m, dtype=bool)
+    # By how much each pair is below its limit: a mean over pairs of tracks as both of its parts are.
+    gains = np.subtract((limit[:, None] + limit) / 2, similarity, out=similarity)
+    np.fill_diagonal(gains, -np.inf)
     a, b = place[apart].T
     inside = (a >= 0) & (b >= 0)
-    banned[a[inside], b[inside]] = banned[b[inside], a[inside]] = True
+    gains[a[inside], b[inside]] = gains[b[inside], a[inside]] = -np.inf
 
-    def gains(rows: NDArray[np.int64]) -> NDArray[np.float64]:
-        gain = (limit[rows, None] + limit) / 2 - similarity[rows]
-        gain[banned[rows] | (weak[rows, None] & weak)] = -np.inf
-        return gain
+    def allowed(rows: NDArray[np.int64]) -> NDArray[np.float64]:
+        found = gains[rows]
+        if weak[rows].any():
+            found[weak[rows, None] & weak] = -np.inf
+        return found
 
-    rows = np.arange(m)
-    found = gains(rows)
+    found = allowed(np.arange(m))
     best, gain = found.argmax(1), found.max(1)
+    del found
     while True:
         i = int(gain.argmax())
         j = int(best[i])
@@ -159,19 +179,19 @@ def _link(
         if not gain[i] > TIE * abs(least):
             return
         i, j = min(i, j), max(i, j)
-        yield i, j, float(similarity[i, j]), float(least)
+        yield i, j, float(least - gains[i, j]), float(least)
         both = weight[i] + weight[j]
-        similarity[i] = similarity[:, i] = (weight[i] * similarity[i] + weight[j] * similarity[j]) / both
+        mean = (weight[i] * gains[i] + weight[j] * gains[j]) / both  # -inf of either stays
+        mean[[i, j]] = -np.inf
+        gains[i] = gains[:, i] = mean
+        gains[j] = gains[:, j] = -np.inf
         limit[i] = (weight[i] * limit[i] + weight[j] * limit[j]) / both
         weight[i], weak[i] = both, weak[i] and weak[j]
-        banned[i] |= banned[j]
-        banned[:, i] |= banned[:, j]
-        banned[j], banned[:, j] = True, True
         gain[j] = -np.inf
         # Who was nearest to either has to look anew; to everyone else the new cluster is one more that may be nearer.
-        stale = np.flatnonzero(np.isfinite(gain) & ((best == i) | (best == j)))
-        stale = np.union1d(stale, [i])
-        found = gains(stale)
+        stale = np.flatnonzero((best == i) | (best == j))
+        stale = np.union1d(stale[np.isfinite(gain[stale])], [i])
+        found = allowed(stale)
         best[stale], gain[stale] = found.argmax(1), found.max(1)
         to_new = found[np.searchsorted(stale, i)]
         nearer = (to_new > gain) | ((to_new == gain) & (i < best))
@@ -192,11 +212,11 @@ class _Closest:
         """The nearest tracks of both, the lower number first; j becomes part of i."""
         a, b = (self._tracks[part[i, j]] for part in (self._one, self._other))
         x, y = (0, 0) if len(a) == len(b) == 1 else self._nearest(a, b)
-        nearer = self._near[j] < self._near[i]
-        for table in (self._near, self._one, self._other):
-            table[i, nearer] = table[j, nearer]
-        self._near[nearer, i] = self._near[j, nearer]
-        self._one[nearer, i], self._other[nearer, i] = self._other[j, nearer], self._one[j, nearer]
+        near, one, other = self._near, self._one, self._other
+        nearer = near[j] < near[i]
+        near[i] = near[:, i] = np.where(nearer, near[j], near[i])
+        one[i] = other[:, i] = np.where(nearer, one[j], one[i])
+        other[i] = one[:, i] = np.where(nearer, other[j], other[i])
         first, second = sorted((int(a[x]), int(b[y])))
         return first, second
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -42,8 +43,8 @@ def kept_apart(
         similarity = -(p[rows] @ l.T + l[rows] @ p.T).astype(np.float64) / 2
         beyond = similarity - (limit[rows, None] + limit) / 2
         beyond[rows[:, None] >= np.arange(len(count))] = np.inf
-        least = np.argsort(beyond, axis=None, kind="stable")[:NEAREST]
-        a, b = np.unravel_index(least[np.isfinite(beyond.flat[least])], beyond.shape)
+        worst = np.partition(beyond, NEAREST - 1, axis=None)[NEAREST - 1] if beyond.size > NEAREST else np.inf
+        a, b = np.nonzero((beyond <= worst) & np.isfinite(beyond))
         values = (beyond[a, b], rows[a], b, similarity[a, b])
         found = sorted([*found, *zip(*(v.tolist() for v in values), strict=True)])[:NEAREST]
     told = labels[pairs[(labels[pairs] >= 0).all(1)]]
@@ -64,6 +65,10 @@ def bridges(
 ) -> list[Bridge]:
     """Tracks without which some of their person's tracks are near none of the others: neither below the threshold of
     the two nor one of the merges. labels, limits: as of `kept_apart`; merges: those that made the clusters."""
+    within: dict[int, list[Merge]] = defaultdict(list)
+    for merge in merges:
+        if labels[merge.a] == labels[merge.b]:
+            within[int(labels[merge.a])].append(merge)
     found: list[Bridge] = []
     for cluster in np.flatnonzero(np.bincount(labels[labels >= 0]) > 2 * PART):
         own = np.flatnonzero(labels == cluster)
@@ -71,9 +76,8 @@ def bridges(
             continue
         near = _near(tracks.p[own], tracks.l[own], limits[own])
         place = {track: i for i, track in enumerate(own.tolist())}
-        for merge in merges:
-            if merge.a in place and merge.b in place:
-                near[place[merge.a], place[merge.b]] = near[place[merge.b], place[merge.a]] = True
+        for merge in within[int(cluster)]:
+            near[place[merge.a], place[merge.b]] = near[place[merge.b], place[merge.a]] = True
         for vertex, parts in _cuts(near):
             held = np.sort(np.concatenate([[], *sorted(parts, key=len)[:-1]])).astype(np.int64)
             if sum(len(part) >= PART for part in parts) > 1:
@@ -97,8 +101,9 @@ def _near(
 
 
 def _cuts(near: NDArray[np.bool_]) -> Iterator[tuple[int, list[NDArray[np.int64]]]]:
-    """The vertices of a connected graph without which it falls apart, and the parts that it falls into (Hopcroft and
-    Tarjan 1973: a subtree of the depth-first search that has no edge past its parent hangs on that parent)."""
+    """The vertices without which a graph falls apart, and the parts that it falls into (Hopcroft and Tarjan 1973: a
+    subtree of the depth-first search that has no edge past its parent hangs on that parent). None of a graph that is
+    in parts already."""
     n = len(near)
     at, low, parent = np.full(n, n), np.full(n, n), np.full(n, -1)  # when it was met; the earliest it leads back to
     met, stack = [0], [0]
@@ -120,6 +125,8 @@ def _cuts(near: NDArray[np.bool_]) -> Iterator[tuple[int, list[NDArray[np.int64]
             low[u] = min(low[u], low[v])
             if low[v] >= at[u]:
                 hanging[u].append(np.array(met[at[v] :], np.int64))
+    if len(met) < n:  # something else than likeness holds these tracks together
+        return
     for v, parts in enumerate(hanging):
         rest = np.setdiff1d(np.arange(n), np.concatenate([[v], *parts]).astype(np.int64))
         every = [*parts, *([rest] if len(rest) else [])]

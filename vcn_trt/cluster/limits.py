@@ -72,7 +72,10 @@ def calibrate(tracks: Alike, quantile: float, cap: float) -> Scale:
     for start in range(0, n, _ROWS):
         rows = np.arange(start, min(n, start + _ROWS))
         evidence = ((p[rows] @ l[some].T + l[rows] @ p[some].T) - zero[rows, None] - zero[None, some]) / 2
-        strangers[rows] = _quantile(np.where(rows[:, None] == some[None], np.nan, evidence), quantile)
+        among = np.isin(rows, some)  # which are their own strangers, unless they are left out
+        strangers[rows[~among]] = np.quantile(evidence[~among], quantile, axis=1)
+        itself = rows[among, None] == some[None]
+        strangers[rows[among]] = _quantile(np.where(itself, np.nan, evidence[among]), quantile)
     strangers = np.minimum(strangers, cap * own)
     return Scale(zero, strangers, own)
 

@@ -60,7 +60,7 @@ def merge_tracks(
     ops: Ops,
     rules: MergeRules = MergeRules(),
     cannot_link: NDArray[np.integer[Any]] | None = None,
-    tile: int = 256,
+    tile: int = 64,
     together: NDArray[np.int64] | None = None,
 ) -> Merged:
     """Tracks to clusters. cannot_link: (m, 2) pairs of track numbers. together: (n_tracks,) equal numbers for tracks

@@ -1,6 +1,6 @@
 """The gate that every engine passes before it is used: against the network it was made of, run by ONNX Runtime in
-float32 on the CPU, on a few drawn faces (`pictures`). Vectors must have a cosine of 0.999 or more, a detector's boxes
-must be within a pixel."""
+float32 on the CPU, on a few drawn faces (`pictures`), and again on the footage once there is some. Vectors must have a
+cosine of 0.999 or more, a detector's boxes must be within a pixel."""
 
 from __future__ import annotations
 
@@ -61,9 +61,10 @@ class Verdict:
         )
 
 
-def check(run: Run, definition: Definition) -> Verdict:
-    """Hold an engine's outputs to the network's. run: named NumPy arrays in, named NumPy arrays out."""
-    inputs = samples(definition)
+def check(run: Run, definition: Definition, inputs: Mapping[str, NDArray[Any]] | None = None) -> Verdict:
+    """Hold an engine's outputs to the network's on these inputs, drawn faces by default. run: named NumPy arrays in,
+    named NumPy arrays out."""
+    inputs = samples(definition) if inputs is None else inputs
     expected = reference(definition.model, inputs)
     found = run(inputs)
     return compare(found, expected, next(iter(inputs.values())).shape)

@@ -136,15 +136,31 @@ def layers_of(plan: Plan, host: Host) -> Any:
         return json.loads(inspector.get_engine_information(host.trt.LayerInformationFormat.JSON))
 
 
-def checked(runner: Runner, definition: Definition, host: Host) -> Verdict:
-    """What the gate says of it."""
+def checked(
+    runner: Runner, definition: Definition, host: Host, inputs: Mapping[str, NDArray[Any]] | None = None
+) -> Verdict:
+    """What the gate says of it, on drawn faces or on these inputs."""
 
     def run(inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         found = runner(inputs)
         with host.device.active():
             return {name: host.device.to_numpy(array) for name, array in found.items()}
 
-    return gate.check(run, definition)
+    return gate.check(run, definition, inputs)
+
+
+def replaced(found: Ready, verdict: Verdict, host: Host) -> Ready:
+    """The engine in float32 that takes the place of one in half precision that failed on real pictures: its plan is put
+    away as failed, so that the next run does not begin with it. Raises ModelError where it was in float32 already."""
+    definition = found.definition
+    if definition.recipe.precision == "half":
+        host.say(
+            f"the engine of {definition.name} in half precision fails the gate on this footage and is not used "
+            f"({verdict}); one in float32 takes its place"
+        )
+        plans.store(definition, host.machine, b"", how(found.facts) | _of(verdict))
+        return ready(definition.at("float32"), host)
+    raise _refused(definition, str(verdict))
 
 
 def _kept(definition: Definition, plan: Plan | None, host: Host) -> Ready | None:
@@ -184,6 +200,11 @@ def _refused(definition: Definition, verdict: str) -> ModelError:
         f"the engine of {definition.name} in {_words(definition.recipe.precision)} fails the gate and is not used "
         f"({verdict}); {way or 'run with --device cpu'}"
     )
+
+
+def how(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Of an engine's record, what does not change with the place it is kept in."""
+    return {key: facts[key] for key in ("how", "seconds", "gate")}
 
 
 def _of(verdict: Verdict) -> dict[str, Any]:

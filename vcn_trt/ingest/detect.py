@@ -9,6 +9,7 @@ input shows it at a size the anchors know. It costs a sixteenth of the first.
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Mapping
 from typing import Any
 
@@ -46,13 +47,18 @@ SMALLEST, LARGEST = 640, 1280
 """Bounds of the working size that is chosen by the picture's."""
 
 
+PROOF = 2
+"""Frames with faces, the first there are, on which the network is held to float32."""
+
+
 class FaceDetector:
     """Batches of frames to faces. Calls may overlap from several threads: all that changes is how many frames fit on a
-    card at once."""
+    card at once, and that the first with faces prove the network."""
 
     def __init__(self, network: Network, manifest: Manifest, backend: Backend, config: DetectConfig) -> None:
         self._network, self._manifest, self._ops, self._config = network, manifest, backend.ops, config
         self._fits = sys.maxsize  # frames at once: all of a batch, until a card's memory says otherwise
+        self._proving, self._proven, self._stands = threading.Lock(), False, True
 
     def __call__(self, batch: FrameBatch) -> list[RawFaces]:
         """The faces of each frame above `config.score`, best first, in pixels of the displayed picture."""
@@ -72,15 +78,32 @@ class FaceDetector:
     def _look(self, batch: FrameBatch, size: int) -> tuple[list[RawFaces], float]:
         m = self._manifest
         pixels, factor = self._ops.letterbox(batch, size, m.mean, m.scale, m.rgb)
-        return self._decode(pixels, factor), factor
+        proven = self._proven  # before the call: the verdict may fall while it runs
+        faces = self._decode(pixels, factor)
+        if not proven and (seen := [i for i, f in enumerate(faces) if len(f.scores)]):
+            self._prove(pixels[seen[:PROOF]])
+            faces = faces if self._stands else self._decode(pixels, factor)
+        return faces, factor
+
+    def _prove(self, pixels: Any) -> None:
+        """Hold the network to float32 on frames of the footage; others that come meanwhile wait for the verdict."""
+        with self._proving:
+            if not self._proven:
+                rows = [pixels[i : i + 1] for i in range(len(pixels))] if self._one_by_one else [pixels]
+                self._stands = all([self._network.proven_on({self._network.input_names[0]: x}) for x in rows])
+                self._proven = True
 
     def _decode(self, pixels: Any, factor: float) -> list[RawFaces]:
         name, shape, score = self._network.input_names[0], tuple(pixels.shape[2:]), self._config.score
-        if self._manifest.architecture != "scrfd":
+        if not self._one_by_one:
             return self._ops.retinaface_faces(self._in_order(self._network({name: pixels})), shape, factor, score)
-        # SCRFD's published exports have no batch dimension behind the input: frame by frame.
         outputs = [self._in_order(self._network({name: pixels[i : i + 1]})) for i in range(len(pixels))]
         return [faces for one in outputs for faces in self._ops.scrfd_faces(one, shape, factor, score)]
+
+    @property
+    def _one_by_one(self) -> bool:
+        """SCRFD's published exports have no batch dimension behind the input: frame by frame."""
+        return self._manifest.architecture == "scrfd"
 
     def _in_order(self, outputs: Mapping[str, Any]) -> list[Any]:
         """The outputs as the decoder wants them, told by their last dimension, since exports name them otherwise: the

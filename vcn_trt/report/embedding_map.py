@@ -43,17 +43,19 @@ def embedding_map(tracks: TrackSet, vectors: Embeddings | None) -> dict[str, Any
 
 def _plane(unit: NDArray[np.floating[Any]]) -> list[list[int]]:
     """unit: (n, dim) unit vectors."""
-    from sklearn.manifold import TSNE  # a second to import, and only the report needs it
+    # A second to import, and only the report needs them.
+    from sklearn.manifold import TSNE
+    from threadpoolctl import threadpool_limits
 
     n = len(unit)
-    start = _two_axes(np.asarray(unit, np.float64))
-    found = TSNE(
-        init=start.astype(np.float32),
-        perplexity=min(_PERPLEXITY, (n - 1) / 3),
-        max_iter=500,
-        random_state=0,
-        n_jobs=1,
-    ).fit_transform(np.asarray(unit, np.float32))
+    with threadpool_limits(1):  # several threads sum in any order, and t-SNE makes much of a last digit
+        found = TSNE(
+            init=_two_axes(np.asarray(unit, np.float64)).astype(np.float32),
+            perplexity=min(_PERPLEXITY, (n - 1) / 3),
+            max_iter=500,
+            random_state=0,
+            n_jobs=1,
+        ).fit_transform(np.asarray(unit, np.float32))
     low, high = found.min(0), found.max(0)
     places = 1000 * (found - low) / max(float((high - low).max()), 1e-12)
     return [[int(x), int(y)] for x, y in places.round()]

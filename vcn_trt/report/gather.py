@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -121,8 +122,8 @@ def _tracks(tracks: TrackSet, people: Clusters, number: NDArray[np.int64]) -> di
         "seconds": _lengths(tracks.faces, tracks).round(2).tolist(),
         "timecode": [clips[video].timecode(clips[video].position(start)) for video, start in starts],
         "person": number.tolist(),
-        "quality": [None if np.isnan(q) else round(q, 3) for q in table.quality.tolist()],
-        "threshold": [None if np.isnan(t) else round(t, 3) for t in people.thresholds.tolist()],
+        "quality": [round(q, 3) if math.isfinite(q) else None for q in table.quality.tolist()],
+        "threshold": [round(t, 3) if math.isfinite(t) else None for t in people.thresholds.tolist()],
     }
 
 
@@ -163,6 +164,7 @@ def run_facts(record: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _counts(facts: Mapping[str, Any]) -> dict[str, Any]:
-    """The plain values of a stage, but for what is no one's to read."""
+    """The plain values of a stage, but for what is no one's to read, and for what is no number after all."""
     left_out = ("key", "seconds", "loaded", "resumed", "bytes")
-    return {k: v for k, v in facts.items() if k not in left_out and isinstance(v, int | float | str)}
+    plain = {k: v for k, v in facts.items() if k not in left_out and isinstance(v, int | float | str)}
+    return {k: v for k, v in plain.items() if not isinstance(v, float) or math.isfinite(v)}

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 import jinja2
 import numpy as np
-from markupsafe import Markup
 
 from vcn_trt import cast
 from vcn_trt.report.gather import gather, run_facts
@@ -70,8 +69,8 @@ def document(tracks: TrackSet, people: Clusters, vectors: Embeddings | None, als
     )
     return environment.get_template("report.html.j2").render(
         title=", ".join(video["name"] for video in data["videos"][:3]) + (", ..." if len(data["videos"]) > 3 else ""),
-        style=Markup(style()),
-        script=Markup(script()),
+        style=style(),
+        script=script(),
         style_hash=_hash(style()),
         script_hash=_hash(script()),
         data=embedded(data),
@@ -89,10 +88,10 @@ def script() -> str:
     return '"use strict";\n' + "\n".join(_asset(f"js/{name}.js") for name in SCRIPTS)
 
 
-def embedded(tree: Any) -> Markup:
+def embedded(tree: Any) -> str:
     """A value as JSON that can stand in a <script>: nothing in it ends the element or begins a comment."""
     text = json.dumps(tree, separators=(",", ":"), default=_plain, allow_nan=False)
-    return Markup(text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
 def _plain(value: Any) -> Any:

@@ -71,7 +71,7 @@ class CudaMaths:
         l: NDArray[np.float32],  # noqa: E741
         thresholds: NDArray[np.floating],
         rule: Rule,
-        tile: int = 256,
+        tile: int = 64,
     ) -> Iterator[Edges]:
         """`tile` is the CPU column's; the kernel's is 128."""
         n, xp = len(p), self.device.xp

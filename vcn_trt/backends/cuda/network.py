@@ -14,7 +14,7 @@ from vcn_trt.engine import compat, plans
 from vcn_trt.engine.definition import define
 from vcn_trt.engine.device import EngineDevice
 from vcn_trt.engine.plans import Machine
-from vcn_trt.engine.ready import Host, Ready, aloud, built, kept, ready, refitted
+from vcn_trt.engine.ready import Host, Ready, aloud, built, checked, how, kept, ready, refitted, replaced
 from vcn_trt.engine.refit import as_array
 from vcn_trt.engine.runner import Say
 from vcn_trt.errors import DeviceError, ModelError
@@ -63,12 +63,24 @@ class TensorrtNetwork:
                 self._use(ready(before, self._host))
                 raise
 
+    def proven_on(self, inputs: Mapping[str, Array]) -> bool:
+        """As `Network`. The verdict stands in `facts` as "footage"."""
+        shown = {name: self._host.device.to_numpy(array) for name, array in inputs.items()}
+        stands = True
+        while True:
+            verdict = checked(self._runner, self._definition, self._host, shown)
+            if verdict.passed:
+                self.facts["footage"] = str(verdict)
+                return stands
+            self._use(replaced(Ready(self._definition, self._runner, self.facts), verdict, self._host))
+            stands = False
+
     def save(self, path: Path) -> None:
         """Write the network with the weights that it has now to `path`, as ONNX, and its engine beside the others:
         opening that file later needs neither refit nor build."""
         plans.write(path, self._definition.model.SerializeToString())
         self._definition = define(path, self._definition.recipe.precision)
-        self.facts = dict(kept(self._definition, self._runner, self._host, _how(self.facts)).facts)
+        self.facts = dict(kept(self._definition, self._runner, self._host, how(self.facts)).facts)
 
 
 def open_host(device: EngineDevice, card: str, capability: str, say: Say = aloud) -> Host:
@@ -84,7 +96,3 @@ def open_host(device: EngineDevice, card: str, capability: str, say: Say = aloud
 
 def _on_host(value: Any) -> NDArray[np.generic]:
     return value if isinstance(value, np.ndarray) else np.asarray(as_array(np, value))
-
-
-def _how(facts: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: facts[key] for key in ("how", "seconds", "gate")}

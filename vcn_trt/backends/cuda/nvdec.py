@@ -25,6 +25,7 @@ from vcn_trt.backends.cpu.frame import CpuFrame, Orientation
 from vcn_trt.backends.cpu.packets import Tally, Timeline, another_size, conclude, count, read_packets
 from vcn_trt.backends.cuda.capability import NAMES, Capability
 from vcn_trt.backends.cuda.frame import CudaFrame, as_coded_for_the_card, bits_of, chroma_siting, host_planes
+from vcn_trt.backends.cuda.h264 import frames_only
 from vcn_trt.backends.cuda.lane import Lane
 from vcn_trt.backends.cuda.repair import repair
 from vcn_trt.backends.cuda.runs import LENGTH, Damaged, Piece, Unusable, as_nvdec_reads, cut
@@ -240,6 +241,8 @@ class NvdecDecoder(OnePass):
         for piece in cut(as_nvdec_reads(packets, codec, self._stream), codec, length, most):
             if not piece.matchable:
                 raise Unusable("its packets have no presentation times, or two the same")
+            if codec == "h264" and piece.first and not frames_only(piece.parameters):
+                raise Unusable("its sequence header allows fields, of which NVDEC would make other pictures than PyAV")
             if piece.run == 0 and piece.first and not piece.last and len(self._sessions) > 1:
                 self.report.notes.append(
                     f"its first {len(piece.packets)} packets have no seam at which a second NVDEC session could begin; "

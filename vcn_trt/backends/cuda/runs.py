@@ -49,8 +49,8 @@ class Piece:
     several, one after the other to the same decoder.
 
     packets: in decoding order. owed: presentation times of the frames that are wanted of them. first, last: of the run;
-    behind the last one the decoder is drained. parameters: the run's sequence headers; where they change, the picture
-    may too. matchable: whether each frame can be told by its time."""
+    behind the last one the decoder is drained. parameters: the run's sequence headers behind their start codes; where
+    they change, the picture may too. matchable: whether each frame can be told by its time."""
 
     run: int
     parameters: bytes
@@ -172,7 +172,7 @@ def _nal_opening(data: bytes, codec: str) -> Opening:
             return Opening(whole and (kind in _IDR[codec] or cra), cra, True, parameters)
         stop = data.find(b"\0\0\1", start)
         if kind in _HEADERS[codec]:
-            headers[kind] = headers.get(kind, b"") + data[start : stop if stop >= 0 else None].rstrip(b"\0")
+            headers[kind] = headers.get(kind, b"") + data[start - 3 : stop if stop >= 0 else None].rstrip(b"\0")
         start = stop
     return Opening()
 

@@ -42,10 +42,9 @@ class TorchTensorrtNetwork:
         self._shapes = {k: tuple(v.shape) for k, v in base.state_dict().items()}
         base = copy.deepcopy(base).eval().requires_grad_(False).to(self._device)
         size = base.manifest.input_size
+        self._eager = copy.deepcopy(base)
         noise = torch.randn(SMALLEST, 3, size, size, generator=torch.Generator().manual_seed(0)).to(self._device)
         self._sample = noise / 2
-        with torch.no_grad():
-            expected = base(self._sample)
         self._module = library.MutableTorchTensorRTModule(
             Both(base).eval(),
             device=self._device,
@@ -55,12 +54,7 @@ class TorchTensorrtNetwork:
         )
         batch = torch.export.Dim("batch", min=SMALLEST, max=LARGEST)
         self._module.set_expected_dynamic_shape_range(({0: batch},), {})
-        cosine = float(functional.cosine_similarity(self._run(self._sample)[0], expected, dim=1).min())
-        if not cosine >= COSINE:
-            raise ModelError(
-                f"what torch-tensorrt made of {self._name} has cosine {cosine:.5f} with torch, expected {COSINE} or "
-                "more: run with --set embed.engine=backend"
-            )
+        self._hold(self._sample)
 
     def __call__(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         x = torch.as_tensor(inputs["input"], device=self._device)
@@ -77,12 +71,27 @@ class TorchTensorrtNetwork:
                 raise ModelError(f"weight {name!r} of {self._name} has shape {expected}, the refit brings {found}")
         with self._lock:
             self._module.load_state_dict({f"base.{k}": torch.as_tensor(v) for k, v in weights.items()}, strict=False)
+            self._eager.load_state_dict({k: torch.as_tensor(v) for k, v in weights.items()}, strict=False)
         try:
             self._run(self._sample)  # the library refits at the next call: here, where it can still be told
         except RuntimeError as error:
             if out_of_memory(error):
                 raise
             raise ModelError(f"torch-tensorrt could not refit {self._name} ({first_line(error)})") from error
+
+    def proven_on(self, inputs: Mapping[str, Array]) -> bool:
+        self._hold(torch.as_tensor(inputs["input"], device=self._device))
+        return True
+
+    @torch.no_grad()
+    def _hold(self, x: Tensor) -> None:
+        """To torch's float32. Raises ModelError."""
+        cosine = float(functional.cosine_similarity(self._run(x)[0], self._eager(x), dim=1).min())
+        if not cosine >= COSINE:
+            raise ModelError(
+                f"what torch-tensorrt made of {self._name} has cosine {cosine:.5f} with torch, expected {COSINE} or "
+                "more: run with --set embed.engine=backend"
+            )
 
     @torch.no_grad()
     def _run(self, x: Tensor) -> tuple[Tensor, Tensor]:

@@ -19,14 +19,12 @@ const KEYS = [
   ["?", "these keys"],
 ];
 
-// Shows what it is given: the report its own data, a server whatever it sends.
-function start(data, run) {
+// Shows what it is given, the same page again where there was one: the report its own data, a server whatever it sends.
+function take(data, run) {
   report = data;
   facts = run;
   members = new Map(report.people.map((person) => [person.number, []]));
   report.tracks.person.forEach((number, track) => members.get(number)?.push(track));
-  window.addEventListener("hashchange", () => show(true));
-  document.addEventListener("keydown", pressed);
   show(false);
 }
 
@@ -98,4 +96,6 @@ function showKeys() {
 }
 
 const embedded = (id) => JSON.parse(document.getElementById(id).textContent);
-if (document.getElementById("data")) start(embedded("data"), embedded("run"));
+window.addEventListener("hashchange", () => report && show(true));
+document.addEventListener("keydown", (event) => report && pressed(event));
+if (document.getElementById("data")) take(embedded("data"), embedded("run"));
