@@ -84,8 +84,8 @@ def merge_tracks(
     labels[some] = by_first_track(now.of)
     found = np.full(len(tracks), np.nan)
     found[some] = own.thresholds()
-    together = now.of[pairs[:, 0]] == now.of[pairs[:, 1]]
-    return Merged(labels, found, tuple(merges), some[pairs[together]], rounds)
+    met = now.of[pairs[:, 0]] == now.of[pairs[:, 1]]
+    return Merged(labels, found, tuple(merges), some[pairs[met]], rounds)
 
 
 @dataclass(frozen=True, eq=False)
