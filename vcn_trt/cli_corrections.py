@@ -131,7 +131,7 @@ def suggest(
     from vcn_trt.corrections.suggest import suggestions
 
     known = cast.names(folder)
-    found = suggestions(folder)[:most]
+    found = suggestions(folder, most=most)
     if as_json:
         OUT.print_json(json.dumps([vars(s) for s in found]))
         return
