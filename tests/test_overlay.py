@@ -14,7 +14,7 @@ import pytest
 from casts import Film, Made, Seen, answer
 from numpy.typing import NDArray
 
-from vcn_trt import draw, overlay
+from vcn_trt import draw, media, overlay
 from vcn_trt.errors import RunError, UsageError
 
 WIDTH, HEIGHT = 320, 180
@@ -33,7 +33,7 @@ def run_on(path: Path, frames: int, seen: list[Seen], fps: Fraction = Fraction(2
 
 def rendered(made: Made, out: Path, folder: Path | None = None) -> str | None:
     video = made.tracks.videos[0]
-    return overlay.render(made.answer, video, overlay.place(made.answer, video, folder), out, made.names)
+    return overlay.render(made.answer, video, media.place(made.answer.record, video, folder), out, made.names)
 
 
 def read(path: Path) -> tuple[list[NDArray[np.uint8]], list[float]]:

@@ -14,7 +14,7 @@ import typer
 from rich.table import Table
 
 import vcn_trt
-from vcn_trt import cli_bench, cli_corrections, cli_editors, cli_engines
+from vcn_trt import cli_bench, cli_corrections, cli_editors, cli_engines, cli_review
 from vcn_trt.config import Config, load
 from vcn_trt.config import preset as presets
 from vcn_trt.console import ERR, OUT, progress
@@ -224,6 +224,7 @@ def sample(
 
 cli_editors.add(app)
 cli_corrections.add(app)
+cli_review.add(app)
 cli_bench.add(app)
 cli_engines.add(app)
 

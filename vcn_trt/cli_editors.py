@@ -163,6 +163,7 @@ def overlay(
     """Render the videos with boxes, names and a colour for each person; every frame and the sound stay."""
     from vcn_trt import overlay as drawing
     from vcn_trt.export.files import beside, places, refuse_existing
+    from vcn_trt.media import place
 
     answer, known, _ = _open(folder, None)
     videos = [v for v in answer.tracks.videos if not video or Path(v.path).name in video or v.path in video]
@@ -173,7 +174,7 @@ def overlay(
         )
     stems = [Path(v.path).stem for v in videos]
     paths = places(out, stems) if out else beside(folder / "exports" / "overlay.mp4", stems)
-    sources = [drawing.place(answer, v, media_folder) for v in videos]
+    sources = [place(answer.record, v, media_folder) for v in videos]
     for path in paths:
         refuse_existing(path, force)
     with progress(quiet) as hook:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vcn_trt.errors import RunError
+from vcn_trt.sources import fingerprint
 from vcn_trt.timecode import Clock, start_of
 from vcn_trt.types import TrackSet, Video
 
@@ -61,6 +63,24 @@ def of(tracks: TrackSet, folder: Path | None = None) -> list[Media]:
     """Every video of a run. folder: where the files are for whoever reads the result, instead of where they were."""
     reels = _reels(tracks.videos)
     return [_media(v, tracks, reel, folder) for v, reel in zip(tracks.videos, reels, strict=True)]
+
+
+def place(record: Mapping[str, Any], video: Video, folder: Path | None) -> Path:
+    """Where a video's file is: as the run found it, or by its name in `folder`. record: run.json. Raises RunError where
+    it is not there, or is another than the run saw: its boxes would lie beside the faces."""
+    path = folder / Path(video.path).name if folder else Path(video.path)
+    if not path.is_file():
+        raise RunError(
+            f"the video {path} is not there: say which folder it is in with --media FOLDER (what needs no picture of "
+            "it works without)"
+        )
+    known = {s["path"]: s["fingerprint"] for s in record["sources"]}
+    if video.path in known and fingerprint(path) != known[video.path]:
+        raise RunError(
+            f"{path} is not the video that the run saw (its content differs): give the folder of that one with "
+            "--media, or run `vcn run --update` on this one"
+        )
+    return path
 
 
 def _media(video: Video, tracks: TrackSet, reel: str, folder: Path | None) -> Media:

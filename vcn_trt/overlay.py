@@ -23,30 +23,11 @@ from vcn_trt.config import DecodeConfig
 from vcn_trt.errors import RunError, UsageError
 from vcn_trt.export.files import replacing
 from vcn_trt.export.text import one_line
-from vcn_trt.sources import fingerprint
 from vcn_trt.types import UNKNOWN, Faces, Video
 
 SUFFIXES = (".mp4", ".mov", ".mkv")
 QUALITY = {"crf": "20", "preset": "veryfast"}
 """Of libx264: near to transparent, and as fast as the drawing."""
-
-
-def place(answer: Answer, video: Video, folder: Path | None) -> Path:
-    """Where a video is: as the run found it, or by its name in `folder`. Raises RunError where it is not there, or is
-    another than the run saw: its boxes would lie beside the faces."""
-    path = folder / Path(video.path).name if folder else Path(video.path)
-    if not path.is_file():
-        raise RunError(
-            f"the video {path} is not there, and an overlay is drawn on it: say which folder it is in with --media "
-            "FOLDER (everything else works without it)"
-        )
-    known = {s["path"]: s["fingerprint"] for s in answer.record["sources"]}
-    if video.path in known and fingerprint(path) != known[video.path]:
-        raise RunError(
-            f"{path} is not the video that the run saw (its content differs): give the folder of that one with "
-            "--media, or run `vcn run --update` on this one"
-        )
-    return path
 
 
 def render(

@@ -6,6 +6,7 @@ works in is not corrected meanwhile."""
 from __future__ import annotations
 
 import fcntl
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,7 +21,7 @@ from vcn_trt.corrections.anchors import Finder, fingerprints
 from vcn_trt.corrections.answer import TRACKS, correct, read_grouped
 from vcn_trt.corrections.bound import Bound, bound
 from vcn_trt.corrections.event import Event, stamped
-from vcn_trt.corrections.fold import Edit, State
+from vcn_trt.corrections.fold import Contradiction, Edit, State
 from vcn_trt.corrections.log import Log
 from vcn_trt.errors import RunError, UsageError
 from vcn_trt.run import FINISHED, read_record
@@ -28,6 +29,15 @@ from vcn_trt.types import TrackSet
 
 PATIENCE = 3.0
 """Seconds that an edit waits for another one to be done."""
+
+
+class ContradictionError(RunError):
+    """An edit that cannot hold beside an earlier one, and was not made. found: both, by id; `other` is "" where nothing
+    but itself speaks against it. why: both in words."""
+
+    def __init__(self, message: str, found: Contradiction, why: str) -> None:
+        super().__init__(message)
+        self.found, self.why = found, why
 
 
 @dataclass(frozen=True)
@@ -42,7 +52,8 @@ class Corrected:
 
 def append(folder: Path, edit: Edit, tracks: TrackSet | None = None) -> Corrected:
     """Add an edit, by the numbers of the run's tracks, people by all of theirs; apply it. tracks: the run's, where the
-    caller has them. Raises UsageError for what cannot be meant, RunError where it contradicts or cannot be written."""
+    caller has them. Raises UsageError for what cannot be meant, ContradictionError where it contradicts, RunError where
+    it cannot be written."""
 
     def event(now: _Now) -> Event:
         check(edit, now.tracks.n_tracks)
@@ -77,6 +88,17 @@ def state(folder: Path, tracks: TrackSet | None = None) -> Bound:
     """What the log of a run says, and what of it cannot be applied. Nothing is written."""
     now = _read(folder, tracks)
     return bound(now.log, now.finder)
+
+
+def unwritable(folder: Path) -> str:
+    """Why a run cannot be corrected here, as on a disk that is read-only; "" where it can. Nothing is changed."""
+    inside = folder / ".work"
+    try:
+        inside.mkdir(exist_ok=True)
+        (inside / "lock").open("a").close()
+    except OSError as error:
+        return error.strerror or str(error)
+    return "" if os.access(folder, os.W_OK) else "Permission denied"
 
 
 def open_tracks(folder: Path) -> TrackSet:
@@ -120,7 +142,7 @@ class _Now:
         return Corrected(event, after.state, (*after.told, *told))
 
     def _refuse_new(self, state: State, log: Log, event: Event) -> None:
-        """Raise RunError for a contradiction that was not there before the event."""
+        """Raise ContradictionError for a contradiction that was not there before the event."""
         if not state.contradictions:
             return
         before = {c.id for c in bound(self.log, self.finder).state.contradictions}
@@ -128,10 +150,9 @@ class _Now:
             if found.id not in before:
                 first = found.other or found.id
                 turn = f"to {event.kind} {event.of} is not possible: " if event.of else ""
-                raise RunError(
-                    f"{turn}{words.contradiction(found, log.events)}. Nothing was changed; `vcn undo {self.folder} "
-                    f"{first}` takes the other back"
-                )
+                why = words.contradiction(found, log.events)
+                message = f"{turn}{why}. Nothing was changed; `vcn undo {self.folder} {first}` takes the other back"
+                raise ContradictionError(message, found, why)
 
 
 def _read(folder: Path, tracks: TrackSet | None) -> _Now:

@@ -12,24 +12,25 @@ SHOWN = 6
 
 def sentence(event: Event) -> str:
     """What an event says, with its id and time. Tracks by the numbers that they had when it was made."""
+    return f"{event.kind} {event.id} ({event.time[:19].replace('T', ' ')}): {says(event)}"
+
+
+def says(event: Event) -> str:
+    """What an event says, without its kind."""
     people = [_tracks(person) for person in event.people]
     if event.kind == "name":
-        said = f"call {people[0]} {event.name!r}" if event.name is not None else f"take the name of {people[0]} away"
-    elif event.kind in ("merge", "same"):
-        said = f"{' and '.join(people)} are one person"
-    elif event.kind == "different":
-        said = f"{' and '.join(people)} are two people"
-    elif event.kind == "move":
-        said = f"{_tracks(event.tracks)} to the person of {people[0]}"
-    elif event.kind == "split":
-        said = f"{_tracks(event.tracks)} to a person of their own" + (f", not that of {people[0]}" if people else "")
-    elif event.kind == "reject":
-        said = (
-            f"{_tracks(event.tracks)}: not the person of {people[0]}" if people else f"{_tracks(event.tracks)}: no face"
-        )
-    else:
-        said = f"{event.of}"
-    return f"{event.kind} {event.id} ({event.time[:19].replace('T', ' ')}): {said}"
+        return f"call {people[0]} {event.name!r}" if event.name is not None else f"take the name of {people[0]} away"
+    if event.kind in ("merge", "same"):
+        return f"{' and '.join(people)} are one person"
+    if event.kind == "different":
+        return f"{' and '.join(people)} are two people"
+    if event.kind == "move":
+        return f"{_tracks(event.tracks)} to the person of {people[0]}"
+    if event.kind == "split":
+        return f"{_tracks(event.tracks)} to a person of their own" + (f", not that of {people[0]}" if people else "")
+    if event.kind == "reject":
+        return f"{_tracks(event.tracks)}: " + (f"not the person of {people[0]}" if people else "no face")
+    return str(event.of)
 
 
 def contradiction(found: Contradiction, events: Sequence[Event]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,10 @@ REASONS = {
 }
 
 
+Facts = Callable[[NDArray[np.int64]], dict[str, Any]]
+"""What is told of a person, by their tracks: `facts_of`, and a cover."""
+
+
 def gather(
     tracks: TrackSet,
     people: Clusters,
@@ -37,56 +41,96 @@ def gather(
 ) -> dict[str, Any]:
     """names: of the clusters, as of `cast.names`. vectors: None leaves the map out. faceless: the quality of pictures
     without a face, NaN where it was not measured. Clusters of one name are one person, by the number of the first."""
+
+    def facts(own: NDArray[np.int64]) -> dict[str, Any]:
+        face = pictures.cover(tracks, own)
+        return facts_of(tracks, own) | {"cover": face and vars(face)}
+
+    found = checks.check(tracks, people, faceless)
+    seen, said = film(tracks), answer(tracks, people, names, facts) | {"checks": found.tree}
+    number = np.array(said["tracks"]["person"])
+    groups = [np.flatnonzero(number == person["number"]) for person in said["people"]]
+    groups += [np.array(group["tracks"]) for group in said["unknown"]]
+    shown = pictures.of_tracks(tracks, sorted(set(pictures.chosen(tracks, groups)) | found.tracks))
+    for picture in shown:
+        seen["tracks"]["frame"][picture.track] = picture.frame
+    return {
+        "schema": SCHEMA,
+        **said,
+        "videos": seen["videos"],
+        "tracks": seen["tracks"] | said["tracks"],
+        "pictures": {picture.track: picture.source for picture in shown},
+        "map": embedding_map(tracks, vectors),
+    }
+
+
+def film(tracks: TrackSet) -> dict[str, Any]:
+    """What no other answer changes: the videos, and where each track is, in columns."""
+    table = tracks.tracks
+    clips = media.of(tracks)
+    starts = zip(table.video.tolist(), table.start.tolist(), strict=True)
+    columns = {
+        "video": table.video.tolist(),
+        "shot": table.shot.tolist(),
+        "start": table.start.tolist(),
+        "stop": table.stop.tolist(),
+        "seconds": _lengths(tracks.faces, tracks).round(2).tolist(),
+        "timecode": [clips[video].timecode(clips[video].position(start)) for video, start in starts],
+        "frame": table.representative_frame.tolist(),
+    }
+    return {"videos": [_video(clip, tracks) for clip in clips], "tracks": columns}
+
+
+def answer(tracks: TrackSet, people: Clusters, names: Mapping[int, str | None], facts: Facts) -> dict[str, Any]:
+    """Who is who: people, Unknown, and of each track its person, quality and threshold."""
     everyone = cast.cast(names)
     own = [np.flatnonzero(np.isin(people.labels, person.numbers)) for person in everyone]
-    unknown = _unknown(tracks, people.labels)
-    found = checks.check(tracks, people, faceless)
-    pictured = set(pictures.chosen(tracks, [*own, *(rows for _, rows in unknown)])) | found.tracks
-    shown = pictures.of_tracks(tracks, sorted(pictured))
     number = np.full(tracks.n_tracks, UNKNOWN)
     for person, rows in zip(everyone, own, strict=True):
         number[rows] = person.numbers[0]
     return {
-        "schema": SCHEMA,
         "method": people.method,
-        "videos": _videos(tracks),
-        "people": [_person(p, rows, tracks, names) for p, rows in zip(everyone, own, strict=True)],
+        "people": [_person(p, names) | facts(rows) for p, rows in zip(everyone, own, strict=True)],
         "unknown": [
             {"status": status, "reason": REASONS.get(status, status), "tracks": rows.tolist()}
-            for status, rows in unknown
+            for status, rows in _unknown(tracks, people.labels)
         ],
-        "tracks": _tracks(tracks, people, number) | _frames(tracks, shown),
-        "pictures": {picture.track: picture.source for picture in shown},
-        "map": embedding_map(tracks, vectors),
-        "checks": found.tree,
+        "tracks": {
+            "person": number.tolist(),
+            "quality": [round(q, 3) if math.isfinite(q) else None for q in tracks.tracks.quality.tolist()],
+            "threshold": [round(t, 3) if math.isfinite(t) else None for t in people.thresholds.tolist()],
+        },
     }
 
 
-def _videos(tracks: TrackSet) -> list[dict[str, Any]]:
-    return [
-        {
-            "id": clip.video.id,
-            "name": clip.name,
-            "path": clip.video.path,
-            "frames": clip.video.frames,
-            "fps": round(float(clip.video.fps), 3),
-            "seconds": round(clip.video.seconds, 3),
-            "width": clip.video.width,
-            "height": clip.video.height,
-            "codec": clip.video.codec,
-            "start": clip.timecode(0),
-            "shots": int((tracks.shots.video == clip.video.id).sum()),
-            "notes": list(clip.notes),
-        }
-        for clip in media.of(tracks)
-    ]
-
-
-def _person(
-    person: cast.Person, own: NDArray[np.int64], tracks: TrackSet, names: Mapping[int, str | None]
-) -> dict[str, Any]:
+def facts_of(tracks: TrackSet, own: NDArray[np.int64]) -> dict[str, Any]:
+    """Of the person with these tracks. own: (n,) track numbers. seconds: on screen, overlapping tracks once."""
     table = tracks.tracks[own]
-    face = pictures.cover(tracks, own)
+    return {
+        "seconds": screen_seconds(tracks.faces, own, [float(v.fps) for v in tracks.videos]),
+        "tracks": len(own),
+        "shots": len(set(zip(table.video.tolist(), table.shot.tolist(), strict=True))),
+    }
+
+
+def _video(clip: media.Media, tracks: TrackSet) -> dict[str, Any]:
+    return {
+        "id": clip.video.id,
+        "name": clip.name,
+        "path": clip.video.path,
+        "frames": clip.video.frames,
+        "fps": round(float(clip.video.fps), 3),
+        "seconds": round(clip.video.seconds, 3),
+        "width": clip.video.width,
+        "height": clip.video.height,
+        "codec": clip.video.codec,
+        "start": clip.timecode(0),
+        "shots": int((tracks.shots.video == clip.video.id).sum()),
+        "notes": list(clip.notes),
+    }
+
+
+def _person(person: cast.Person, names: Mapping[int, str | None]) -> dict[str, Any]:
     red, green, blue = draw.colour_of(person.numbers[0])
     return {
         "number": person.numbers[0],
@@ -94,10 +138,6 @@ def _person(
         "name": person.name,
         "named": names[person.numbers[0]] is not None,
         "colour": f"#{red:02x}{green:02x}{blue:02x}",
-        "seconds": screen_seconds(tracks.faces, own, [float(v.fps) for v in tracks.videos]),
-        "tracks": len(own),
-        "shots": len(set(zip(table.video.tolist(), table.shot.tolist(), strict=True))),
-        "cover": face and vars(face),
     }
 
 
@@ -109,37 +149,18 @@ def _unknown(tracks: TrackSet, labels: NDArray[np.int32]) -> list[tuple[str, NDA
     return sorted(groups, key=lambda group: -len(group[1]))
 
 
-def _tracks(tracks: TrackSet, people: Clusters, number: NDArray[np.int64]) -> dict[str, list[Any]]:
-    """Columns, a value a track. seconds: from its first frame to the end of its last."""
-    table = tracks.tracks
-    clips = media.of(tracks)
-    starts = zip(table.video.tolist(), table.start.tolist(), strict=True)
-    return {
-        "video": table.video.tolist(),
-        "shot": table.shot.tolist(),
-        "start": table.start.tolist(),
-        "stop": table.stop.tolist(),
-        "seconds": _lengths(tracks.faces, tracks).round(2).tolist(),
-        "timecode": [clips[video].timecode(clips[video].position(start)) for video, start in starts],
-        "person": number.tolist(),
-        "quality": [round(q, 3) if math.isfinite(q) else None for q in table.quality.tolist()],
-        "threshold": [round(t, 3) if math.isfinite(t) else None for t in people.thresholds.tolist()],
-    }
-
-
 def _lengths(faces: Faces, tracks: TrackSet) -> NDArray[np.float64]:
+    """Seconds of each track, from its first frame to the end of its last. (n_tracks,)"""
     step = np.array([1 / float(v.fps) for v in tracks.videos])
     first = np.searchsorted(faces.track, tracks.tracks.track)
     last = np.searchsorted(faces.track, tracks.tracks.track, side="right") - 1
     return np.asarray(faces.seconds[last] - faces.seconds[first] + step[tracks.tracks.video])
 
 
-def _frames(tracks: TrackSet, shown: list[pictures.Picture]) -> dict[str, list[int]]:
-    """The frame that a track's picture is from: its representative one where it has none."""
-    frames = tracks.tracks.representative_frame.tolist()
-    for picture in shown:
-        frames[picture.track] = picture.frame
-    return {"frame": frames}
+def faceless_quality(record: Mapping[str, Any]) -> float:
+    """The quality of pictures without a face, by run.json; NaN where it was not measured."""
+    measured = record["stages"].get("embed", {}).get("faceless_quality")
+    return float("nan") if measured is None else float(measured)
 
 
 def run_facts(record: Mapping[str, Any]) -> dict[str, Any]:

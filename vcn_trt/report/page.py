@@ -15,7 +15,7 @@ import jinja2
 import numpy as np
 
 from vcn_trt import cast
-from vcn_trt.report.gather import gather, run_facts
+from vcn_trt.report.gather import faceless_quality, gather, run_facts
 from vcn_trt.run import Desk, Run, Stage, write_text
 from vcn_trt.types import Clusters, Embeddings, TrackSet
 
@@ -61,9 +61,7 @@ REPORT = Stage(name="report", version=2, files=(FILE,), compute=report, load=loa
 
 def document(tracks: TrackSet, people: Clusters, vectors: Embeddings | None, also: Told) -> str:
     """The page as text. vectors: None where they are gone, which leaves out the map."""
-    measured = also.record["stages"].get("embed", {}).get("faceless_quality")
-    faceless = float("nan") if measured is None else float(measured)
-    data = gather(tracks, people, also.names, vectors, faceless)
+    data = gather(tracks, people, also.names, vectors, faceless_quality(also.record))
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("vcn_trt", "report"), autoescape=True, undefined=jinja2.StrictUndefined
     )

@@ -43,12 +43,8 @@ def chosen(tracks: TrackSet, groups: Sequence[NDArray[np.integer[Any]]], total: 
 
 def of_tracks(tracks: TrackSet, some: Iterable[int]) -> list[Picture]:
     """The representative crop of each of these tracks that has one."""
-    rows = []
-    for track in some:
-        own = np.arange(*np.searchsorted(tracks.crops.track, [track, track + 1]))
-        if len(own):
-            frame = int(tracks.tracks.representative_frame[track])
-            rows.append(int(own[np.abs(tracks.crops.frame[own] - frame).argmin()]))
+    frames = tracks.tracks.representative_frame
+    rows = [row for track in some if (row := nearest(tracks, track, int(frames[track]))) is not None]
     found = []
     for start in range(0, len(rows), _ROWS):
         block = rows[start : start + _ROWS]
@@ -58,22 +54,40 @@ def of_tracks(tracks: TrackSet, some: Iterable[int]) -> list[Picture]:
     return found
 
 
+def nearest(tracks: TrackSet, track: int, frame: int) -> int | None:
+    """The row of a track's crop that is nearest to a frame; None where it has no crop."""
+    own = np.arange(*np.searchsorted(tracks.crops.track, [track, track + 1]))
+    return int(own[np.abs(tracks.crops.frame[own] - frame).argmin()]) if len(own) else None
+
+
 def cover(tracks: TrackSet, own: NDArray[np.integer[Any]]) -> Picture | None:
-    """The most frontal face of these tracks among those that are neither smaller nor more blurred than most of them."""
-    rows = np.flatnonzero(np.isin(tracks.crops.track, own) & tracks.crops.kept)
-    if not len(rows):
-        rows = np.flatnonzero(np.isin(tracks.crops.track, own))
-    if not len(rows):
+    """The cover of a person with these tracks; None where there is no crop."""
+    row = cover_row(tracks, own)
+    if row is None:
         return None
-    row = int(rows[_best(tracks.faces, tracks.crops[rows])])
     image = tracks.images[row]
     return Picture(int(tracks.crops.track[row]), int(tracks.crops.frame[row]), webp(image, 80))
 
 
+def cover_row(tracks: TrackSet, own: NDArray[np.integer[Any]]) -> int | None:
+    """The most frontal face of these tracks among those that are neither smaller nor more blurred than most of them, as
+    a row of the crops."""
+    mine = np.isin(tracks.crops.track, own)
+    rows = np.flatnonzero(mine & tracks.crops.kept)
+    if not len(rows):
+        rows = np.flatnonzero(mine)
+    return int(rows[_best(tracks.faces, tracks.crops[rows])]) if len(rows) else None
+
+
 def webp(image: NDArray[np.uint8], quality: int) -> str:
     """An RGB picture as a data URI."""
-    _, encoded = cv2.imencode(".webp", np.ascontiguousarray(image[..., ::-1]), [cv2.IMWRITE_WEBP_QUALITY, quality])
-    return "data:image/webp;base64," + base64.b64encode(encoded.tobytes()).decode()
+    return "data:image/webp;base64," + base64.b64encode(encoded(image, quality)).decode()
+
+
+def encoded(image: NDArray[np.uint8], quality: int) -> bytes:
+    """An RGB picture as WebP."""
+    _, found = cv2.imencode(".webp", np.ascontiguousarray(image[..., ::-1]), [cv2.IMWRITE_WEBP_QUALITY, quality])
+    return found.tobytes()
 
 
 def _best(faces: Faces, crops: Crops) -> int:
