@@ -1,7 +1,7 @@
 """The server's addresses: the page and its parts, what it shows, and what it asks for.
 
-Starlette, on uvicorn: the smallest well-kept pair that is typed, runs slow work (a frame, the map) in threads beside the
-edits, and needs nothing that is compiled.
+Starlette, on uvicorn: the smallest well-kept pair that is typed, runs slow work (a frame, the map) in threads beside
+the edits, and needs nothing that is compiled.
 """
 
 from __future__ import annotations
@@ -128,5 +128,3 @@ def _place(request: Request) -> tuple[int, int]:
 
 def _asset(name: str) -> str:
     return resources.files("vcn_trt.review").joinpath(name).read_text(encoding="utf-8")
-
-

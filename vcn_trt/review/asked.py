@@ -18,7 +18,7 @@ class StaleError(RunError):
 
 
 def edit_of(asked: Any, everyone: Sequence[set[int]]) -> Edit:
-    """asked: kind, and as they apply tracks, people (each by all of their tracks; of a split, move or reject without the
+    """asked: kind, and as they apply tracks, people (each by all of their tracks; of a split, move or reject without
     `tracks`) and name. everyone: the tracks of each person now.
 
     So an edit that another one has passed is made where it does not touch it, and refused where it does. Raises

@@ -1,4 +1,4 @@
-"""Who may speak to the server: the page that was opened by its secret address, and no other page of the same browser."""
+"""Who may speak to the server: the page that was opened by its secret address, and no other page of the browser."""
 
 from __future__ import annotations
 

@@ -4,7 +4,6 @@ command."""
 from __future__ import annotations
 
 import hashlib
-import json
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -26,7 +25,7 @@ from vcn_trt.report.embedding_map import embedding_map
 from vcn_trt.review import still
 from vcn_trt.review.asked import edit_of
 from vcn_trt.run import read_record
-from vcn_trt.types import UNKNOWN, Embeddings, Tracks, TrackSet
+from vcn_trt.types import UNKNOWN, Embeddings, Tracks
 
 FILM = ("shots.parquet", "faces.parquet", "crops.parquet", "crops.npy")
 ANSWER = (TRACKS, people.FILE, log.FILE)
@@ -140,6 +139,9 @@ class Review:
             raise UsageError(f"there is no folder {path} on this machine; expected the one that the videos are in now")
         self.videos = path
         return {"media": str(path)}
+
+    def close(self) -> None:
+        self._stills.close()
 
     def _read(self) -> None:
         """Everything anew. Raises VcnError where the run cannot be read."""

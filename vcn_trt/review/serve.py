@@ -7,6 +7,7 @@ import socket
 import threading
 import webbrowser
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import uvicorn
@@ -23,36 +24,41 @@ def serve(folder: Path, port: int, videos: Path | None, opened: bool, say: Calla
     """Serve a run until it is interrupted. port: 0 takes a free one. opened: in the browser. say: is told the address.
     -> whether something was corrected. Raises VcnError before it begins."""
     review = Review(folder, videos)
-    token = secrets.token_urlsafe(18)
-    with _listening(port) as listener:
-        place = f"{HOST}:{listener.getsockname()[1]}"
-        hosts = (place, place.replace(HOST, "localhost"))
-        address = f"http://{place}/{token}/"
-        config = uvicorn.Config(
-            Guard(application(review, token), token, hosts),
-            http="h11",
-            loop="asyncio",
-            ws="none",
-            lifespan="off",
-            log_config=None,
-            server_header=False,
-            timeout_graceful_shutdown=2,
-        )
+    with listening(port) as listener:
+        server, address = prepared(review, listener)
         say(address)
         if opened:
             threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
-        try:
-            uvicorn.Server(config).run(sockets=[listener])
-        except KeyboardInterrupt:
-            pass  # the way to end it
+        with suppress(KeyboardInterrupt):  # the way to end it
+            server.run(sockets=[listener])
     return review.edited
 
 
-def _listening(port: int) -> socket.socket:
+def prepared(review: Review, listener: socket.socket) -> tuple[uvicorn.Server, str]:
+    """A server on a listening socket, and its address with a token of its own."""
+    token = secrets.token_urlsafe(18)
+    place = f"{HOST}:{listener.getsockname()[1]}"
+    hosts = (place, place.replace(HOST, "localhost"))
+    config = uvicorn.Config(
+        Guard(application(review, token), token, hosts),
+        http="h11",
+        loop="asyncio",
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        server_header=False,
+        timeout_graceful_shutdown=2,
+    )
+    return uvicorn.Server(config), f"http://{place}/{token}/"
+
+
+def listening(port: int) -> socket.socket:
+    """Raises UsageError where the port is taken."""
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((HOST, port))
+        listener.listen()  # so that whoever is told the address is heard
     except (OSError, OverflowError) as error:
         listener.close()
         reason = getattr(error, "strerror", None) or error

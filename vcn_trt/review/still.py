@@ -24,8 +24,8 @@ WIDEST = 1280
 """Pixels: a page shows no more."""
 
 BACK = (0.0, 10.0, 60.0)
-"""Seconds before a frame to which is sought, one after the other, until a picture before it comes: transport streams have
-no index and may land behind it."""
+"""Seconds before a frame to which is sought, one after the other, until a picture before it comes: transport streams
+have no index and may land behind it."""
 
 ONWARDS = 2.0
 """Seconds up to which decoding goes on from the last frame, as in a clip, instead of seeking."""
@@ -50,7 +50,7 @@ class Stills:
             try:
                 return self._displayed(self._find(path, seconds, half))
             except av.error.FFmpegError as error:
-                self._close()
+                self.close()
                 raise VideoError(f"{path} cannot be decoded at {seconds:.2f} s ({error.strerror})") from error
 
     def _find(self, path: Path, seconds: float, half: float) -> Any:
@@ -68,7 +68,7 @@ class Stills:
             if first is not None:
                 self._last, found = first
                 return found if first[0] >= seconds - half else self._onwards(seconds - half) or found
-        self._close()
+        self.close()
         raise VideoError(f"{path} gives no picture at {seconds:.2f} s: it is damaged there, or shorter than it was")
 
     def _onwards(self, least: float) -> Any:
@@ -81,7 +81,7 @@ class Stills:
         return found
 
     def _open(self, path: Path) -> None:
-        self._close()
+        self.close()
         self._container, self._stream = open_source(path, 0)
         origin = read_claims(self._container, self._stream).origin
         self._origin = (self._stream.start_time or 0) * self._stream.time_base if origin is None else origin
@@ -103,7 +103,7 @@ class Stills:
         size = displayed_size(frame.width, frame.height, self._stream.sample_aspect_ratio, turned)
         return CpuFrame(frame, turned, size).rgb()
 
-    def _close(self) -> None:
+    def close(self) -> None:
         if self._container is not None:
             self._container.close()
         self._path = self._container = self._stream = None

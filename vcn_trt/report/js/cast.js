@@ -14,7 +14,7 @@ function castView() {
   const show = () => {
     const wanted = folded(asked.words);
     const found = report.people.filter((p) => folded(p.name).includes(wanted)).sort(ORDERS[asked.order][1]);
-    list.replaceChildren(...found.map((person) => element("li", {}, card(person))));
+    list.replaceChildren(...found.map((person) => element("li", {}, card(person), marks.card?.(person))));
     status.textContent = wanted ? `${counted(found.length, "person", "people")} of ${report.people.length}` : "";
   };
   show();

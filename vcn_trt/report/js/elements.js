@@ -3,6 +3,7 @@
 
 let report, facts; // what gather.py and run.json say
 let members; // Map: a person's number to their tracks, in order of time
+const marks = {}; // card(person), track(number): what whoever makes the pages editable adds to each
 
 function element(tag, attributes = {}, ...children) {
   const made = document.createElement(tag);
@@ -69,6 +70,7 @@ function trackFigure(track, { person = false } = {}) {
     { class: "track", "data-track": track, "data-frame": t.frame[track], "data-person": number },
     face(report.pictures[track], alt),
     element("figcaption", {}, caption),
+    marks.track?.(track),
   );
 }
 

@@ -36,6 +36,7 @@ function show(moved) {
   unpeek();
   head(onPerson || !VIEWS[name] ? "cast" : name);
   document.getElementById("view").replaceChildren(...view().flat(Infinity).filter(Boolean));
+  document.dispatchEvent(new Event("shown"));
   if (!moved) return;
   const back = name === "cast" && came && document.querySelector(`.card[data-person="${came}"]`);
   window.scrollTo(0, 0);
