@@ -15,7 +15,7 @@ from vcn_trt import api, backends, pipeline, store
 from vcn_trt.config import AdaptConfig, Config, QualityConfig
 from vcn_trt.run import Run, Stage, hold, silent
 from vcn_trt.sources import Source
-from vcn_trt.types import Crops, Faces, Shots, Tracks, TrackSet
+from vcn_trt.types import UNKNOWN, Crops, Faces, Shots, Tracks, TrackSet
 
 BACKEND = backends.open("cpu")
 CONFIG = Config(adapt=AdaptConfig(rounds=0, outputs=64, views=2), quality=QualityConfig(rule="off"))
@@ -51,3 +51,8 @@ def group(folder: Path, tracks: TrackSet, config: Config = CONFIG, films: Sequen
         pipeline.group(run, found, base_from(projection()), None, BACKEND)
         api.conclude(run)
     return api.open_run(folder)
+
+
+def groups(answer: api.Answer) -> set[frozenset[int]]:
+    labels = answer.people.labels
+    return {frozenset(np.flatnonzero(labels == c).tolist()) for c in set(labels.tolist()) - {UNKNOWN}}

@@ -30,11 +30,6 @@ METHODS = [
 ]
 
 
-def groups(answer: api.Answer) -> set[frozenset[int]]:
-    labels = answer.people.labels
-    return {frozenset(np.flatnonzero(labels == c).tolist()) for c in set(labels.tolist()) - {UNKNOWN}}
-
-
 def loaded(answer: api.Answer) -> dict[str, bool]:
     return {name: facts["loaded"] for name, facts in answer.record["stages"].items()}
 

@@ -29,6 +29,7 @@ function adopt(found) {
   const [, view, number] = location.hash.split("/");
   const own = view === "person" ? (members.get(Number(number)) ?? []) : [];
   const focus = document.activeElement?.dataset?.key;
+  const reading = document.activeElement?.closest("#view") !== null;
   const map = report.map;
   review = found.review;
   Object.assign(report, found.answer, { map, tracks: { ...report.tracks, ...found.answer.tracks } });
@@ -37,7 +38,7 @@ function adopt(found) {
   take(report, facts);
   window.scrollTo(0, at);
   const again = focus && document.querySelector(`[data-key="${CSS.escape(focus)}"]`);
-  if (again) again.focus({ preventScroll: true });
+  (again || (reading && document.querySelector("#view h1")))?.focus?.({ preventScroll: true });
 }
 
 // A person has another number after an edit: the page goes on with whoever has most of these tracks.
