@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from grouping import CONFIG, group, people
+from grouping import CONFIG, group, groups, people
 from made import pictures_of, track_set
 
 from vcn_trt import api

@@ -45,7 +45,8 @@ class Stills:
 
     def at(self, path: Path, seconds: float, half: float) -> NDArray[np.uint8]:
         """The frame that is shown from `seconds` after the container's start, or the last before the end. half: half a
-        frame in seconds. (height, width, 3) RGB, as displayed. Raises VideoError."""
+        frame in seconds. (height, width, 3) RGB, as displayed. AVI holds no presentation times: a frame or two beside
+        the one that is meant may come of it. Raises VideoError."""
         with self._turn:
             try:
                 return self._displayed(self._find(path, seconds, half))
@@ -62,14 +63,23 @@ class Stills:
                 return found
         for back in BACK:
             self._seek(seconds - back)
-            first = next(self._frames, None)
-            if first is not None and first[0] > seconds + half and seconds > back:
-                continue
-            if first is not None:
-                self._last, found = first
-                return found if first[0] >= seconds - half else self._onwards(seconds - half) or found
-        self.close()
-        raise VideoError(f"{path} gives no picture at {seconds:.2f} s: it is damaged there, or shorter than it was")
+            found = self._from_here(seconds, half)
+            if found is not None:
+                return found
+        self._open(path)  # no seek has come before it: from the beginning
+        found = self._from_here(seconds, half) if seconds <= BACK[-1] else None
+        if found is None:
+            self.close()
+            raise VideoError(f"{path} gives no picture at {seconds:.2f} s: it is damaged there, or shorter than it was")
+        return found
+
+    def _from_here(self, seconds: float, half: float) -> Any:
+        """The frame, by decoding on; None where decoding begins behind it, or not at all."""
+        first = next(self._frames, None)
+        if first is None or first[0] > seconds + half:
+            return None
+        self._last, found = first
+        return found if first[0] >= seconds - half else self._onwards(seconds - half) or found
 
     def _onwards(self, least: float) -> Any:
         """The first frame from `least` seconds on; the last one where there is none."""
@@ -84,8 +94,11 @@ class Stills:
         self.close()
         self._container, self._stream = open_source(path, 0)
         origin = read_claims(self._container, self._stream).origin
-        self._origin = (self._stream.start_time or 0) * self._stream.time_base if origin is None else origin
-        self._path = path
+        self._origin = Fraction(0) if origin is None else origin
+        if origin is None:  # it takes the first frame's
+            first = next(self._decoded(), None)
+            self._origin = Fraction(0) if first is None else Fraction(first[0]).limit_denominator(1_000_000)
+        self._path, self._frames = path, self._decoded()
 
     def _seek(self, seconds: float) -> None:
         least = self._stream.start_time or 0

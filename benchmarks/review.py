@@ -1,0 +1,136 @@
+"""How soon `vcn review` opens with 200 people in 5,000 tracks, and answers an edit; the pictures of docs/review.md.
+
+    python benchmarks/review.py [--pictures docs] > benchmarks/results/review.json
+
+Needs Chromium and playwright.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
+
+from browser import chromium, window
+from report_page import NAMES, evening, season
+from served import Served, served
+
+from vcn_trt import store
+from vcn_trt.corrections.edit import append
+from vcn_trt.corrections.fold import Edit
+
+
+def prepared(folder: Path, made: Any) -> Path:
+    """A run directory that can be corrected. made: of report_page.py"""
+    run, vectors = made
+    where: Path = run.answer.folder
+    store.write_embeddings(where / "embeddings.npz", vectors)
+    store.write_images(where / "crops.npy", len(run.tracks.images), iter([run.tracks.images[:]]))
+    (where / "config.toml").write_text("")
+    return where
+
+
+def measure(folder: Path, browser: Any) -> dict[str, Any]:
+    with served(prepared(folder, season(folder))) as server:
+        opened, edited = [], []
+        with window(browser) as shown:
+            for _ in range(5):
+                began = time.perf_counter()
+                shown.page.goto(server.address)
+                shown.page.locator(".card").nth(199).wait_for(state="attached")
+                opened.append(time.perf_counter() - began)
+        person = server.ask("data").tree["data"]["tracks"]["person"]
+        for kind in ("name", "merge", "split", "reject", "undo") * 4:
+            body = edit(kind, np.array(person), server)
+            began = time.perf_counter()
+            reply = server.ask(kind if kind == "undo" else "edit", body)
+            edited.append((time.perf_counter() - began, kind))
+            assert reply.status == 200, reply.body
+            person = reply.tree["answer"]["tracks"]["person"]
+        with window(browser) as shown:
+            in_page = by_key(shown, server)
+        began = time.perf_counter()
+        pairs = len(server.ask("suggestions").tree)
+        suggested = time.perf_counter() - began
+    return {
+        "people": 200,
+        "tracks": 5000,
+        "opened_seconds": sorted(round(t, 2) for t in opened),
+        "edit_milliseconds": {
+            kind: sorted(round(1000 * t) for t, k in edited if k == kind) for kind in sorted({k for _, k in edited})
+        },
+        "from_key_to_page_milliseconds": in_page,
+        "suggestions": {"pairs": pairs, "seconds": round(suggested, 2)},
+    }
+
+
+def edit(kind: str, person: Any, server: Served) -> dict[str, Any]:
+    first, second = (np.flatnonzero(person == n).tolist() for n in (3, 5))
+    if kind == "undo":
+        return {"id": server.ask("answer").tree["review"]["undo"]["id"]}
+    if kind == "name":
+        return {"kind": kind, "people": [first], "name": f"Name {len(first)}"}
+    if kind == "merge":
+        return {"kind": kind, "people": [first, second]}
+    if kind == "split":
+        return {"kind": kind, "tracks": first[:2], "people": [first[2:]]}
+    return {"kind": kind, "tracks": first[:1], "people": []}
+
+
+def by_key(shown: Any, server: Served) -> list[int]:
+    """From a key to the page that shows its edit, drawn."""
+    shown.page.goto(f"{server.address}#/cast")
+    shown.page.locator(".card").first.wait_for()
+    clock = """key => new Promise(done => {
+        const began = performance.now();
+        addEventListener('shown', () => requestAnimationFrame(() => setTimeout(() => done(performance.now() - began))), { once: true, capture: true });
+        document.dispatchEvent(new KeyboardEvent('keydown', { key, bubbles: true }));
+    })"""
+    found = []
+    for _ in range(4):
+        for key in ("u", "U"):
+            found.append(round(shown.page.evaluate(clock, key)))
+            shown.page.wait_for_timeout(100)
+    return sorted(found)
+
+
+def pictures(folder: Path, browser: Any, out: Path) -> None:
+    where = prepared(folder, evening(folder))
+    tracks = np.array([t["cluster"] for t in json.loads((where / "clusters.json").read_text())["tracks"]])
+    for number, name in enumerate(NAMES, 1):
+        append(where, Edit("name", people=(tuple(np.flatnonzero(tracks == number).tolist()),), name=name))
+    with served(where) as server:
+        for name, view, scheme in (("person", "person/3", "light"), ("same", "same", "dark")):
+            with window(browser, 1280, 860, scheme) as shown:
+                shown.page.goto(f"{server.address}#/{view}")
+                shown.page.locator(".same, .track").first.wait_for()
+                if name == "person":
+                    for place in (1, 4, 5):
+                        shown.page.locator(".pick").nth(place).click()
+                shown.page.wait_for_timeout(500)
+                shot = cv2.imdecode(np.frombuffer(shown.page.screenshot(), np.uint8), cv2.IMREAD_COLOR)
+                cv2.imwrite(str(out / f"review-{name}.webp"), shot, [cv2.IMWRITE_WEBP_QUALITY, 82])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--pictures", type=Path, help="take the pictures of docs/review.md into this folder instead")
+    asked = parser.parse_args()
+    with tempfile.TemporaryDirectory() as scratch, chromium() as browser:
+        if asked.pictures:
+            pictures(Path(scratch), browser, asked.pictures)
+        else:
+            print(json.dumps(measure(Path(scratch), browser), indent=1))
+
+
+if __name__ == "__main__":
+    main()

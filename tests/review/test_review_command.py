@@ -1,0 +1,68 @@
+"""`vcn review` as it is typed: its address, its end, and what it leaves."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+
+import pytest
+from test_editors import vcn
+from test_review_server import made
+
+from vcn_trt.corrections.log import read
+from vcn_trt.errors import RunError, UsageError
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "review.md"
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    return made(tmp_path / "monday")
+
+
+@pytest.mark.parametrize("ended", [signal.SIGINT, signal.SIGTERM])
+def test_it_prints_its_address_and_ends_cleanly(run: Path, ended: signal.Signals) -> None:
+    command = [sys.executable, "-m", "vcn_trt", "review", str(run), "--no-open"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        address = process.stdout.readline().strip()
+        assert re.fullmatch(r"http://127\.0\.0\.1:\d+/[\w-]{24}/", address)
+        edit = json.dumps({"kind": "reject", "tracks": [0], "people": []}).encode()
+        request = urllib.request.Request(address + "edit", edit, {"content-type": "application/json"})
+        with urllib.request.urlopen(request, timeout=60) as reply:
+            assert reply.status == 200
+        process.send_signal(ended)
+        _, said = process.communicate(timeout=60)
+    assert process.returncode == 0, said
+    assert "Traceback" not in said
+    assert len(read(run).events) == 1
+    assert (run / "report.html").stat().st_mtime > (run / "corrections.jsonl").stat().st_mtime
+
+
+def test_a_port_that_is_taken_and_a_run_that_is_none_are_told(run: Path, tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        with pytest.raises(UsageError, match=r"cannot be used .*--port"):
+            vcn("review", str(run), "--no-open", "--port", str(taken.getsockname()[1]))
+    with pytest.raises(RunError, match="not a run directory"):
+        vcn("review", str(tmp_path), "--no-open")
+
+
+def test_the_commands_of_the_page_are_such_as_there_are() -> None:
+    blocks = PAGE.read_text(encoding="utf-8").split("```sh\n")[1:]
+    lines = [
+        shlex.split(line, comments=True) for block in blocks for line in block.split("```")[0].splitlines() if line
+    ]
+    help = vcn("review", "--help")
+    assert lines
+    for words in lines:
+        assert words[:3] == ["vcn", "review", "monday"]
+        assert all(word in help for word in words if word.startswith("--"))
