@@ -10,6 +10,7 @@ first.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -20,13 +21,19 @@ from scipy.sparse import csr_array
 
 from vcn_trt.backends.base import TIE, Ops
 from vcn_trt.cluster.link import by_first_track, forest, join_in_order, weighted
-from vcn_trt.overlap import cores, map_ahead
+from vcn_trt.overlap import Clock, cores, map_ahead, prefetch
 from vcn_trt.types import Merge
 
 Floats = NDArray[np.float32]
 
 GROUP = 2048
 """Clusters that are linked in one square array, of 32 MiB."""
+
+AHEAD = 256
+"""Tiles whose edges may wait to be sorted."""
+
+FULL = 0.75
+"""Share of a square array that is in use, below which a smaller one takes its place."""
 
 AT_ONCE = 256
 """Clusters of a group above which all that are each other's best join at once, and not one pair after the other."""
@@ -110,7 +117,9 @@ def _groups(now: _Clusters, ops: Ops, tile: int) -> list[NDArray[np.int64]]:
     # One more number each, and every pair's similarity is told from its own limit: below `top` is below that.
     p = np.hstack([now.p, np.ones((len(now.p), 1), np.float32)])
     l = np.hstack([now.l, (now.limits - top)[:, None].astype(np.float32)])  # noqa: E741
-    edges = forest(ops.pair_edges(p, l, np.full(len(p), top), "mean", tile), len(p))
+    # The next edges are looked for while these are sorted.
+    with closing(prefetch(ops.pair_edges(p, l, np.full(len(p), top), "mean", tile), AHEAD, Clock(), "edges")) as found:
+        edges = forest(found, len(p))
     members: dict[int, list[int]] = {}
 
     def may_join(a: int, b: int) -> bool:
@@ -135,10 +144,12 @@ def _merges(
     between = _similarities(now.p[group], now.l[group])
     parts = [by_cluster[c] for c in group]
     closest = _Closest(p, l, parts, between)
-    return [
-        (int(group[a]), int(group[b]), Merge(0, *closest.join(a, b), similarity, limit))
-        for a, b, similarity, limit in _link(now, group, between, [len(part) for part in parts], apart)
-    ]
+    found: list[tuple[int, int, Merge]] = []
+    for a, b, similarity, limit in _link(now, group, between, [len(part) for part in parts], apart):
+        pairs = zip(closest.join(a, b), similarity.tolist(), limit.tolist(), strict=True)
+        made = (Merge(0, *nearest, near, least) for nearest, near, least in pairs)
+        found += zip(group[a].tolist(), group[b].tolist(), made, strict=True)
+    return found
 
 
 def _similarities(p: Floats, l: Floats) -> NDArray[np.float64]:  # noqa: E741
@@ -152,9 +163,9 @@ def _link(
     similarity: NDArray[np.float64],
     sizes: list[int],
     apart: NDArray[np.int64],
-) -> Iterator[tuple[int, int, float, float]]:
-    """The merges within a group: places a < b in it, which become a, with their similarity and limit. similarity:
-    (m, m) of the group, worked in place; sizes: its clusters' numbers of tracks."""
+) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]]:
+    """The merges within a group, one or several at once: places a < b in it, which become a, with their similarity and
+    limit. similarity: (m, m) of the group, worked in place; sizes: its clusters' numbers of tracks."""
     m = len(group)
     limit, weight, weak = now.limits[group].copy(), np.array(sizes, np.float64), now.weak[group].copy()
     place = np.full(len(now.p), -1)
@@ -166,24 +177,25 @@ def _link(
     inside = (a >= 0) & (b >= 0)
     gains[a[inside], b[inside]] = gains[b[inside], a[inside]] = -np.inf
 
-    places = np.arange(m)
+    places, alive = np.arange(m), np.ones(m, bool)
     while len(places) > AT_ONCE:
         a, b = _reciprocal(gains, limit, weak)
         if not len(a):
             break
         least = (limit[a] + limit[b]) / 2
-        yield from zip(
-            places[a].tolist(), places[b].tolist(), (least - gains[a, b]).tolist(), least.tolist(), strict=True
-        )
+        yield places[a], places[b], least - gains[a, b], least
         mine, its = weight[a] / (weight[a] + weight[b]), weight[b] / (weight[a] + weight[b])
         gains[a] = mine[:, None] * gains[a] + its[:, None] * gains[b]
         gains[:, a] = mine * gains[:, a] + its * gains[:, b]
         limit[a] = mine * limit[a] + its * limit[b]
         weight[a] += weight[b]
         weak[a] &= weak[b]
-        rest = np.delete(np.arange(len(places)), b)
-        gains, limit, weight, weak = gains[np.ix_(rest, rest)], limit[rest], weight[rest], weak[rest]
-        places = places[rest]
+        gains[b] = gains[:, b] = -np.inf
+        alive[b] = False
+        if alive.mean() < FULL:
+            rest = np.flatnonzero(alive)
+            gains, limit, weight, weak = gains[np.ix_(rest, rest)], limit[rest], weight[rest], weak[rest]
+            places, alive = places[rest], alive[rest]
 
     def allowed(rows: NDArray[np.int64]) -> NDArray[np.float64]:
         found = gains[rows]
@@ -201,7 +213,7 @@ def _link(
         if not gain[i] > TIE * abs(least):
             return
         i, j = min(i, j), max(i, j)
-        yield int(places[i]), int(places[j]), float(least - gains[i, j]), float(least)
+        yield places[[i]], places[[j]], np.array([least - gains[i, j]]), np.array([least])
         both = weight[i] + weight[j]
         mean = (weight[i] * gains[i] + weight[j] * gains[j]) / both  # -inf of either stays
         mean[[i, j]] = -np.inf
@@ -242,20 +254,22 @@ class _Closest:
         self._p, self._l, self._tracks = p, l, tracks
         self._near = similarity.astype(np.float32)
         m = len(tracks)
-        self._one, self._other = (np.ascontiguousarray(x, np.int32) for x in np.indices((m, m)))
+        self._parts = np.arange(m * m, dtype=np.int32).reshape(m, m)  # a part of the row's, one of the column's
 
-    def join(self, i: int, j: int) -> tuple[int, int]:
-        """The nearest tracks of both, the lower number first; j becomes part of i."""
-        a, b = (self._tracks[part[i, j]] for part in (self._one, self._other))
-        x, y = (0, 0) if len(a) == len(b) == 1 else self._nearest(a, b)
-        near, one, other = self._near, self._one, self._other
-        nearer = near[j] < near[i]
-        near[i] = near[:, i] = np.where(nearer, near[j], near[i])
-        one[i] = other[:, i] = np.where(nearer, one[j], one[i])
-        other[i] = one[:, i] = np.where(nearer, other[j], other[i])
+    def join(self, i: NDArray[np.int64], j: NDArray[np.int64]) -> list[tuple[int, int]]:
+        """The nearest tracks of each i and its j, the lower number first; each j becomes part of its i."""
+        found = [self._nearest(*divmod(parts, len(self._tracks))) for parts in self._parts[i, j].tolist()]
+        for near, parts in ((self._near, self._parts), (self._near.T, self._parts.T)):
+            nearer = near[j] < near[i]
+            near[i] = np.where(nearer, near[j], near[i])
+            parts[i] = np.where(nearer, parts[j], parts[i])
+        return found
+
+    def _nearest(self, one: int, other: int) -> tuple[int, int]:
+        a, b = self._tracks[one], self._tracks[other]
+        x, y = 0, 0
+        if len(a) > 1 or len(b) > 1:
+            common = self._p[a] @ self._l[b].T + self._l[a] @ self._p[b].T
+            x, y = np.unravel_index(common.argmax(), common.shape)  # type: ignore[assignment]
         first, second = sorted((int(a[x]), int(b[y])))
         return first, second
-
-    def _nearest(self, a: NDArray[np.int64], b: NDArray[np.int64]) -> tuple[Any, Any]:
-        common = self._p[a] @ self._l[b].T + self._l[a] @ self._p[b].T
-        return np.unravel_index(common.argmax(), common.shape)  # type: ignore[return-value]

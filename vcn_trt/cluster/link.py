@@ -118,7 +118,8 @@ def _spanning(parts: list[Edges], n: int) -> Edges:
     a, b, s = (np.concatenate(column) for column in zip(*parts, strict=True))
     if len(a) > 8 * n:
         # Most edges lie within what the nearest few hold together already (Filter-Kruskal, Osipov et al. 2009).
-        near = s <= np.partition(s, 2 * n)[2 * n]
+        few = len(a) // 6
+        near = s <= np.partition(s, few)[few]
         tree = _tree(a[near], b[near], s[near], n)
         _, group = connected_components(coo_array((np.ones(len(tree.a)), (tree.a, tree.b)), shape=(n, n)), False)
         apart = ~near & (group[a] != group[b])
