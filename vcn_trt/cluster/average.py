@@ -26,7 +26,10 @@ from vcn_trt.types import Merge
 Floats = NDArray[np.float32]
 
 GROUP = 2048
-"""Clusters that are linked in one square array, of 16 MiB."""
+"""Clusters that are linked in one square array, of 32 MiB."""
+
+AT_ONCE = 256
+"""Clusters of a group above which all that are each other's best join at once, and not one pair after the other."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -163,13 +166,32 @@ def _link(
     inside = (a >= 0) & (b >= 0)
     gains[a[inside], b[inside]] = gains[b[inside], a[inside]] = -np.inf
 
+    places = np.arange(m)
+    while len(places) > AT_ONCE:
+        a, b = _reciprocal(gains, limit, weak)
+        if not len(a):
+            break
+        least = (limit[a] + limit[b]) / 2
+        yield from zip(
+            places[a].tolist(), places[b].tolist(), (least - gains[a, b]).tolist(), least.tolist(), strict=True
+        )
+        mine, its = weight[a] / (weight[a] + weight[b]), weight[b] / (weight[a] + weight[b])
+        gains[a] = mine[:, None] * gains[a] + its[:, None] * gains[b]
+        gains[:, a] = mine * gains[:, a] + its * gains[:, b]
+        limit[a] = mine * limit[a] + its * limit[b]
+        weight[a] += weight[b]
+        weak[a] &= weak[b]
+        rest = np.delete(np.arange(len(places)), b)
+        gains, limit, weight, weak = gains[np.ix_(rest, rest)], limit[rest], weight[rest], weak[rest]
+        places = places[rest]
+
     def allowed(rows: NDArray[np.int64]) -> NDArray[np.float64]:
         found = gains[rows]
         if weak[rows].any():
             found[weak[rows, None] & weak] = -np.inf
         return found
 
-    found = allowed(np.arange(m))
+    found = allowed(np.arange(len(places)))
     best, gain = found.argmax(1), found.max(1)
     del found
     while True:
@@ -179,7 +201,7 @@ def _link(
         if not gain[i] > TIE * abs(least):
             return
         i, j = min(i, j), max(i, j)
-        yield i, j, float(least - gains[i, j]), float(least)
+        yield int(places[i]), int(places[j]), float(least - gains[i, j]), float(least)
         both = weight[i] + weight[j]
         mean = (weight[i] * gains[i] + weight[j] * gains[j]) / both  # -inf of either stays
         mean[[i, j]] = -np.inf
@@ -196,6 +218,20 @@ def _link(
         to_new = found[np.searchsorted(stale, i)]
         nearer = (to_new > gain) | ((to_new == gain) & (i < best))
         best[nearer], gain[nearer] = i, to_new[nearer]
+
+
+def _reciprocal(
+    gains: NDArray[np.float64], limit: NDArray[np.float64], weak: NDArray[np.bool_]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The pairs a < b that are each other's best by far enough: no merge of others brings either anything better, since
+    a gain is a mean, so they join in whatever order (Murtagh 1983). What weak ones would gain from each other counts
+    against both, as it may come to either by another."""
+    best = gains.argmax(1)
+    a = np.flatnonzero((best[best] == np.arange(len(best))) & (np.arange(len(best)) < best))
+    b = best[a]
+    enough = gains[a, b] > TIE * np.abs(limit[a] + limit[b]) / 2
+    enough &= ~(weak[a] & weak[b])
+    return a[enough], b[enough]
 
 
 class _Closest:

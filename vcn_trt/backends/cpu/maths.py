@@ -146,13 +146,14 @@ class _TileBounds:
 
 
 def _neighbours_together(p: NDArray[np.float32]) -> NDArray[np.int64]:
-    """Rows ordered by their strongest prototype, then the next: blocks of like rows have tight bounds."""
-    if p.shape[1] < 2:
+    """Rows ordered by their three strongest prototypes: blocks of like rows have tight bounds. Which of the three is
+    the strongest differs from one track of a person to the other, and does not count."""
+    k = p.shape[1]
+    if k < 2:
         return np.arange(len(p))
-    top = np.concatenate([np.argpartition(p[i : i + 4096], -2, axis=1)[:, -2:] for i in range(0, len(p), 4096)])
-    weight = np.take_along_axis(p, top, 1)
-    top = np.take_along_axis(top, np.argsort(weight, axis=1), 1)
-    return np.lexsort((top[:, 0], top[:, 1]))
+    few = min(3, k - 1)
+    top = np.concatenate([np.argpartition(p[i : i + 4096], -few, axis=1)[:, -few:] for i in range(0, len(p), 4096)])
+    return np.asarray(np.lexsort(np.sort(top, axis=1).T))
 
 
 def _softmax(z: NDArray[Any]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
