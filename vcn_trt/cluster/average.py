@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
+from threadpoolctl import threadpool_limits
 
 from vcn_trt.backends.base import TIE, Ops
 from vcn_trt.cluster.link import by_first_track, forest, join_in_order, weighted
@@ -73,10 +74,11 @@ def link_by_average(
         before = len(merges)
         by_cluster = np.split(np.argsort(now.of, kind="stable"), np.cumsum(np.bincount(now.of))[:-1])
         of_group = partial(_merges, now, by_cluster, p, l, now.of[pairs])
-        for _, found in map_ahead(of_group, _groups(now, ops, tile), cores()):
-            for a, b, merge in found:
-                merges.append(replace(merge, round=len(merges)))
-                joined[b] = a
+        with threadpool_limits(1, "blas"):  # groups side by side, each product on a core of its own
+            for _, found in map_ahead(of_group, _groups(now, ops, tile), cores()):
+                for a, b, merge in found:
+                    merges.append(replace(merge, round=len(merges)))
+                    joined[b] = a
         if len(merges) == before:
             return Linked(by_first_track(now.of), tuple(merges))
         while (joined[joined] != joined).any():  # what joined a cluster that then joined another
