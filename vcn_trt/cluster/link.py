@@ -137,7 +137,8 @@ def _tree(a: NDArray[np.int64], b: NDArray[np.int64], s: NDArray[np.float32], n:
 
 
 def _by_similarity(a: NDArray[np.int64], b: NDArray[np.int64], s: NDArray[np.float32]) -> NDArray[np.int64]:
-    """np.lexsort((b, a, s)) of a < b in less time: ties alone are sorted once more, by one number that stands for all three."""
+    """np.lexsort((b, a, s)) of a < b in less time: ties alone are sorted once more, by a number that stands for all
+    three."""
     order = np.argsort(s)
     rising = s[order]
     same = rising[1:] == rising[:-1]
