@@ -123,7 +123,7 @@ def test_the_detector_goes_on_with_fewer_frames() -> None:
             raise torch.cuda.OutOfMemoryError("CUDA out of memory.")
         return network(inputs)
 
-    narrow.input_names = ("input",)  # type: ignore[attr-defined]
+    narrow.input_names, narrow.proven_on = ("input",), network.proven_on  # type: ignore[attr-defined]
     config = replace(Config().detect, close_up=False)
     detector = FaceDetector(narrow, manifest.load("retinaface_mnet025"), studio.backend, config)  # type: ignore[arg-type]
     whole = FaceDetector(network, manifest.load("retinaface_mnet025"), studio.backend, config)(batch)

@@ -127,6 +127,24 @@ def test_clusters_are_numbered_in_order_of_their_first_tracks(made: Footage) -> 
     assert sorted(set(labels), key=labels.index) == list(range(max(labels) + 1))
 
 
+def test_many_at_once_join_as_one_after_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    several = 0
+    for seed in range(60):
+        made = footage_of(40, seed, 60, 10)  # with tracks seen at once, and weak ones
+        one_by_one = link(made)
+        monkeypatch.setattr(average, "AT_ONCE", 1)
+        at_once = link(made)
+        monkeypatch.undo()
+        np.testing.assert_array_equal(at_once.labels, one_by_one.labels)
+        for found in (at_once, one_by_one):
+            assert len(found.merges) == 40 - len(set(found.labels))
+        expected, found = (sorted((m.a, m.b, m.similarity) for m in x.merges) for x in (one_by_one, at_once))
+        assert [x[:2] for x in found] == [x[:2] for x in expected]
+        np.testing.assert_allclose([x[2] for x in found], [x[2] for x in expected], rtol=1e-9)
+        several += [m.a for m in at_once.merges] != [m.a for m in one_by_one.merges]
+    assert several > 30, "another order, or this compared nothing"
+
+
 @pytest.mark.parametrize("size", [1, 2, 3, 5])
 def test_in_parts_it_still_ends_and_never_joins_what_is_apart(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(average, "GROUP", size)

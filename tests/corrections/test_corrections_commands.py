@@ -18,12 +18,14 @@ from typer.testing import CliRunner
 from vcn_trt import store
 from vcn_trt.cli import app
 from vcn_trt.corrections import edit as editing
+from vcn_trt.corrections import show
 from vcn_trt.corrections.edit import append, redo, state, undo
 from vcn_trt.corrections.fold import Edit
 from vcn_trt.corrections.log import FILE, read
 from vcn_trt.errors import RunError, UsageError, VcnError
 from vcn_trt.types import Tracks
 
+RENEW = show.renew_report
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "corrections.md"
 
 
@@ -68,6 +70,26 @@ def commands() -> list[list[str]]:
     blocks = PAGE.read_text(encoding="utf-8").split("```sh\n")[1:]
     lines = [line for block in blocks for line in block.split("```")[0].splitlines()]
     return [shlex.split(line, comments=True) for line in lines if line]
+
+
+@pytest.fixture(autouse=True)
+def renewed(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """The runs whose report was asked for: writing it takes longer than all else that is tested here."""
+    asked: list[Path] = []
+    monkeypatch.setattr(show, "renew_report", asked.append)
+    return asked
+
+
+def test_the_report_is_of_the_corrected_answer(monday: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(show, "renew_report", RENEW)
+    vcn("name", "monday", "1", "Anna <b>")
+    assert "Anna \\u003cb\\u003e" in (monday / "report.html").read_text()
+
+
+def test_the_report_is_left_where_that_is_asked_for(monday: Path, renewed: list[Path]) -> None:
+    vcn("name", "monday", "1", "Anna")
+    vcn("undo", "monday", "--no-report")
+    assert renewed == [Path("monday")]
 
 
 def test_every_command_of_the_page_runs(monday: Path) -> None:
@@ -193,8 +215,9 @@ def test_an_edit_that_was_logged_before_a_kill_is_in_the_next_answer(
 
 def test_edits_of_several_processes_at_once_are_all_in_the_answer(monday: Path) -> None:
     program = (
-        "import sys; from pathlib import Path; from vcn_trt.corrections.edit import append; "
-        "from vcn_trt.corrections.fold import Edit; append(Path('monday'), Edit('reject', tracks=(int(sys.argv[1]),)))"
+        "import sys; from pathlib import Path; from vcn_trt.corrections import edit; edit.PATIENCE = 100; "
+        "from vcn_trt.corrections.fold import Edit; "
+        "edit.append(Path('monday'), Edit('reject', tracks=(int(sys.argv[1]),)))"
     )
     running = [subprocess.Popen([sys.executable, "-c", program, str(t)]) for t in (0, 4, 7)]
     assert [p.wait(timeout=120) for p in running] == [0, 0, 0]

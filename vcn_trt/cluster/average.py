@@ -10,6 +10,7 @@ first.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -17,16 +18,26 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
+from threadpoolctl import threadpool_limits
 
 from vcn_trt.backends.base import TIE, Ops
 from vcn_trt.cluster.link import by_first_track, forest, join_in_order, weighted
-from vcn_trt.overlap import cores, map_ahead
+from vcn_trt.overlap import Clock, cores, map_ahead, prefetch
 from vcn_trt.types import Merge
 
 Floats = NDArray[np.float32]
 
 GROUP = 2048
-"""Clusters that are linked in one square array, of 16 MiB."""
+"""Clusters that are linked in one square array, of 32 MiB."""
+
+AHEAD = 256
+"""Tiles whose edges may wait to be sorted."""
+
+FULL = 0.75
+"""Share of a square array that is in use, below which a smaller one takes its place."""
+
+AT_ONCE = 256
+"""Clusters of a group above which all that are each other's best join at once, and not one pair after the other."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,10 +74,11 @@ def link_by_average(
         before = len(merges)
         by_cluster = np.split(np.argsort(now.of, kind="stable"), np.cumsum(np.bincount(now.of))[:-1])
         of_group = partial(_merges, now, by_cluster, p, l, now.of[pairs])
-        for _, found in map_ahead(of_group, _groups(now, ops, tile), cores()):
-            for a, b, merge in found:
-                merges.append(replace(merge, round=len(merges)))
-                joined[b] = a
+        with threadpool_limits(1, "blas"):  # groups side by side, each product on a core of its own
+            for _, found in map_ahead(of_group, _groups(now, ops, tile), cores()):
+                for a, b, merge in found:
+                    merges.append(replace(merge, round=len(merges)))
+                    joined[b] = a
         if len(merges) == before:
             return Linked(by_first_track(now.of), tuple(merges))
         while (joined[joined] != joined).any():  # what joined a cluster that then joined another
@@ -107,7 +119,9 @@ def _groups(now: _Clusters, ops: Ops, tile: int) -> list[NDArray[np.int64]]:
     # One more number each, and every pair's similarity is told from its own limit: below `top` is below that.
     p = np.hstack([now.p, np.ones((len(now.p), 1), np.float32)])
     l = np.hstack([now.l, (now.limits - top)[:, None].astype(np.float32)])  # noqa: E741
-    edges = forest(ops.pair_edges(p, l, np.full(len(p), top), "mean", tile), len(p))
+    # The next edges are looked for while these are sorted.
+    with closing(prefetch(ops.pair_edges(p, l, np.full(len(p), top), "mean", tile), AHEAD, Clock(), "edges")) as found:
+        edges = forest(found, len(p))
     members: dict[int, list[int]] = {}
 
     def may_join(a: int, b: int) -> bool:
@@ -132,10 +146,12 @@ def _merges(
     between = _similarities(now.p[group], now.l[group])
     parts = [by_cluster[c] for c in group]
     closest = _Closest(p, l, parts, between)
-    return [
-        (int(group[a]), int(group[b]), Merge(0, *closest.join(a, b), similarity, limit))
-        for a, b, similarity, limit in _link(now, group, between, [len(part) for part in parts], apart)
-    ]
+    found: list[tuple[int, int, Merge]] = []
+    for a, b, similarity, limit in _link(now, group, between, [len(part) for part in parts], apart):
+        pairs = zip(closest.join(a, b), similarity.tolist(), limit.tolist(), strict=True)
+        made = (Merge(0, *nearest, near, least) for nearest, near, least in pairs)
+        found += zip(group[a].tolist(), group[b].tolist(), made, strict=True)
+    return found
 
 
 def _similarities(p: Floats, l: Floats) -> NDArray[np.float64]:  # noqa: E741
@@ -149,9 +165,9 @@ def _link(
     similarity: NDArray[np.float64],
     sizes: list[int],
     apart: NDArray[np.int64],
-) -> Iterator[tuple[int, int, float, float]]:
-    """The merges within a group: places a < b in it, which become a, with their similarity and limit. similarity:
-    (m, m) of the group, worked in place; sizes: its clusters' numbers of tracks."""
+) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]]:
+    """The merges within a group, one or several at once: places a < b in it, which become a, with their similarity and
+    limit. similarity: (m, m) of the group, worked in place; sizes: its clusters' numbers of tracks."""
     m = len(group)
     limit, weight, weak = now.limits[group].copy(), np.array(sizes, np.float64), now.weak[group].copy()
     place = np.full(len(now.p), -1)
@@ -163,13 +179,33 @@ def _link(
     inside = (a >= 0) & (b >= 0)
     gains[a[inside], b[inside]] = gains[b[inside], a[inside]] = -np.inf
 
+    places, alive = np.arange(m), np.ones(m, bool)
+    while len(places) > AT_ONCE:
+        a, b = _reciprocal(gains, limit, weak)
+        if not len(a):
+            break
+        least = (limit[a] + limit[b]) / 2
+        yield places[a], places[b], least - gains[a, b], least
+        mine, its = weight[a] / (weight[a] + weight[b]), weight[b] / (weight[a] + weight[b])
+        gains[a] = mine[:, None] * gains[a] + its[:, None] * gains[b]
+        gains[:, a] = mine * gains[:, a] + its * gains[:, b]
+        limit[a] = mine * limit[a] + its * limit[b]
+        weight[a] += weight[b]
+        weak[a] &= weak[b]
+        gains[b] = gains[:, b] = -np.inf
+        alive[b] = False
+        if alive.mean() < FULL:
+            rest = np.flatnonzero(alive)
+            gains, limit, weight, weak = gains[np.ix_(rest, rest)], limit[rest], weight[rest], weak[rest]
+            places, alive = places[rest], alive[rest]
+
     def allowed(rows: NDArray[np.int64]) -> NDArray[np.float64]:
         found = gains[rows]
         if weak[rows].any():
             found[weak[rows, None] & weak] = -np.inf
         return found
 
-    found = allowed(np.arange(m))
+    found = allowed(np.arange(len(places)))
     best, gain = found.argmax(1), found.max(1)
     del found
     while True:
@@ -179,7 +215,7 @@ def _link(
         if not gain[i] > TIE * abs(least):
             return
         i, j = min(i, j), max(i, j)
-        yield i, j, float(least - gains[i, j]), float(least)
+        yield places[[i]], places[[j]], np.array([least - gains[i, j]]), np.array([least])
         both = weight[i] + weight[j]
         mean = (weight[i] * gains[i] + weight[j] * gains[j]) / both  # -inf of either stays
         mean[[i, j]] = -np.inf
@@ -198,6 +234,20 @@ def _link(
         best[nearer], gain[nearer] = i, to_new[nearer]
 
 
+def _reciprocal(
+    gains: NDArray[np.float64], limit: NDArray[np.float64], weak: NDArray[np.bool_]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The pairs a < b that are each other's best by far enough: no merge of others brings either anything better, since
+    a gain is a mean, so they join in whatever order (Murtagh 1983). What weak ones would gain from each other counts
+    against both, as it may come to either by another."""
+    best = gains.argmax(1)
+    a = np.flatnonzero((best[best] == np.arange(len(best))) & (np.arange(len(best)) < best))
+    b = best[a]
+    enough = gains[a, b] > TIE * np.abs(limit[a] + limit[b]) / 2
+    enough &= ~(weak[a] & weak[b])
+    return a[enough], b[enough]
+
+
 class _Closest:
     """The two nearest tracks of any two clusters of a group, while clusters join: of the two parts that are nearest."""
 
@@ -206,20 +256,22 @@ class _Closest:
         self._p, self._l, self._tracks = p, l, tracks
         self._near = similarity.astype(np.float32)
         m = len(tracks)
-        self._one, self._other = (np.ascontiguousarray(x, np.int32) for x in np.indices((m, m)))
+        self._parts = np.arange(m * m, dtype=np.int32).reshape(m, m)  # a part of the row's, one of the column's
 
-    def join(self, i: int, j: int) -> tuple[int, int]:
-        """The nearest tracks of both, the lower number first; j becomes part of i."""
-        a, b = (self._tracks[part[i, j]] for part in (self._one, self._other))
-        x, y = (0, 0) if len(a) == len(b) == 1 else self._nearest(a, b)
-        near, one, other = self._near, self._one, self._other
-        nearer = near[j] < near[i]
-        near[i] = near[:, i] = np.where(nearer, near[j], near[i])
-        one[i] = other[:, i] = np.where(nearer, one[j], one[i])
-        other[i] = one[:, i] = np.where(nearer, other[j], other[i])
+    def join(self, i: NDArray[np.int64], j: NDArray[np.int64]) -> list[tuple[int, int]]:
+        """The nearest tracks of each i and its j, the lower number first; each j becomes part of its i."""
+        found = [self._nearest(*divmod(parts, len(self._tracks))) for parts in self._parts[i, j].tolist()]
+        for near, parts in ((self._near, self._parts), (self._near.T, self._parts.T)):
+            nearer = near[j] < near[i]
+            near[i] = np.where(nearer, near[j], near[i])
+            parts[i] = np.where(nearer, parts[j], parts[i])
+        return found
+
+    def _nearest(self, one: int, other: int) -> tuple[int, int]:
+        a, b = self._tracks[one], self._tracks[other]
+        x, y = 0, 0
+        if len(a) > 1 or len(b) > 1:
+            common = self._p[a] @ self._l[b].T + self._l[a] @ self._p[b].T
+            x, y = np.unravel_index(common.argmax(), common.shape)  # type: ignore[assignment]
         first, second = sorted((int(a[x]), int(b[y])))
         return first, second
-
-    def _nearest(self, a: NDArray[np.int64], b: NDArray[np.int64]) -> tuple[Any, Any]:
-        common = self._p[a] @ self._l[b].T + self._l[a] @ self._p[b].T
-        return np.unravel_index(common.argmax(), common.shape)  # type: ignore[return-value]

@@ -8,8 +8,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from vcn_trt.backends.base import TIE, Edges, Gaussian, Rule, SoftmaxMeans, combined
+from vcn_trt.overlap import cores, map_ahead
 from vcn_trt.ragged import Ragged
 
 FLOOR = 1e-6
@@ -60,22 +62,21 @@ class CpuMaths:
         order = _neighbours_together(p) if prune else np.arange(n)
         p, l, t = p[order], l[order], t[order]  # noqa: E741
         bounds = _TileBounds(p, l, t, tile) if prune else None
-        for start in range(0, n, tile):
-            stop = min(n, start + tile)
-            columns = np.arange(start, n) if bounds is None else bounds.columns(start // tile)
-            for chunk in (columns[i : i + _COLUMNS] for i in range(0, len(columns), _COLUMNS)):
-                common = p[start:stop] @ l[chunk].T  # (tile, chunk)
-                common += l[start:stop] @ p[chunk].T
-                # The greater of two thresholds is above every rule's limit: few are left to be looked at closely.
-                most = np.fmax(np.fmax.reduce(t[start:stop]), t[chunk])
-                i, j = np.nonzero(common > np.nextafter(np.float32(-2) * most.astype(np.float32), np.float32(-np.inf)))
-                similarity = common[i, j] * np.float32(-0.5)
-                i, j = start + i, chunk[j]
-                limit = combined(t[i], t[j], rule)
-                below = (similarity < limit - TIE * np.abs(limit)) & (j > i)
-                if below.any():
-                    a, b = order[i[below]], order[j[below]]
-                    yield Edges(np.minimum(a, b), np.maximum(a, b), similarity[below])
+
+        def chunks() -> Iterator[tuple[int, NDArray[np.int64]]]:
+            for start in range(0, n, tile):
+                columns = np.arange(start, n) if bounds is None else bounds.columns(start // tile)
+                yield from ((start, columns[i : i + _COLUMNS]) for i in range(0, len(columns), _COLUMNS))
+
+        def edges_of(item: tuple[int, NDArray[np.int64]]) -> Edges:
+            start, chunk = item
+            a, b, similarity = _edges(p, l, t, rule, np.arange(start, min(n, start + tile)), chunk)
+            a, b = order[a], order[b]
+            return Edges(np.minimum(a, b), np.maximum(a, b), similarity)
+
+        # A product this small is slower on two cores than on one: two of them go side by side.
+        with threadpool_limits(1, "blas"):
+            yield from (e for _, e in map_ahead(edges_of, chunks(), cores()) if len(e.a))
 
     def log_densities(
         self, tracks: Ragged, points: NDArray[np.floating], kind: Gaussian, pooled: float
@@ -108,6 +109,28 @@ class CpuMaths:
                 else:
                     out[rows] = _log_density(x, x, kind, pooled)
         return out
+
+
+def _edges(
+    p: NDArray[np.float32],
+    l: NDArray[np.float32],  # noqa: E741
+    t: NDArray[np.float64],
+    rule: Rule,
+    rows: NDArray[np.int64],
+    columns: NDArray[np.int64],
+) -> Edges:
+    """The edges of a tile of rows to columns behind them. rows: consecutive."""
+    own = slice(rows[0], rows[-1] + 1)
+    common = p[own] @ l[columns].T  # (tile, chunk)
+    common += l[own] @ p[columns].T
+    # The greater of two thresholds is above every rule's limit: few are left to be looked at closely.
+    most = np.fmax(np.fmax.reduce(t[own]), t[columns])
+    i, j = np.nonzero(common > np.nextafter(np.float32(-2) * most.astype(np.float32), np.float32(-np.inf)))
+    similarity = common[i, j] * np.float32(-0.5)
+    a, b = rows[i], columns[j]
+    limit = combined(t[a], t[b], rule)
+    below = (similarity < limit - TIE * np.abs(limit)) & (b > a)
+    return Edges(a[below], b[below], similarity[below])
 
 
 class _TileBounds:
@@ -146,13 +169,14 @@ class _TileBounds:
 
 
 def _neighbours_together(p: NDArray[np.float32]) -> NDArray[np.int64]:
-    """Rows ordered by their strongest prototype, then the next: blocks of like rows have tight bounds."""
-    if p.shape[1] < 2:
+    """Rows ordered by their three strongest prototypes: blocks of like rows have tight bounds. Which of the three is
+    the strongest differs from one track of a person to the other, and does not count."""
+    k = p.shape[1]
+    if k < 2:
         return np.arange(len(p))
-    top = np.concatenate([np.argpartition(p[i : i + 4096], -2, axis=1)[:, -2:] for i in range(0, len(p), 4096)])
-    weight = np.take_along_axis(p, top, 1)
-    top = np.take_along_axis(top, np.argsort(weight, axis=1), 1)
-    return np.lexsort((top[:, 0], top[:, 1]))
+    few = min(3, k - 1)
+    top = np.concatenate([np.argpartition(p[i : i + 4096], -few, axis=1)[:, -few:] for i in range(0, len(p), 4096)])
+    return np.asarray(np.lexsort(np.sort(top, axis=1).T))
 
 
 def _softmax(z: NDArray[Any]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
