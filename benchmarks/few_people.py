@@ -68,12 +68,17 @@ class Film:
         )
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def asked_of_runs(doc: str) -> argparse.Namespace:
+    """The arguments of a script that works on method.py's runs. doc: what it says of itself."""
+    parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--footage", type=Path, required=True, help="the folder of the episodes and their labels")
     parser.add_argument("--runs", type=Path, required=True, help="where method.py left its runs")
     parser.add_argument("--out", type=Path, required=True)
-    given = parser.parse_args()
+    return parser.parse_args()
+
+
+def main() -> None:
+    given = asked_of_runs(__doc__)
     sitcom, small, dev, cc = films = [open_film(given.footage, given.runs, name) for name in EPISODES]
     films += [sitcom + dev, small + cc, dev + cc, small + dev + cc]
     results: dict[str, Any] = {}

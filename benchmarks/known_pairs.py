@@ -9,14 +9,11 @@ person against pairs of two. Of the other half, none, half and all are known to 
 
 from __future__ import annotations
 
-import argparse
-from pathlib import Path
-
 import numpy as np
 import record
 import torch
 from episodes import EPISODES
-from few_people import Film, open_film
+from few_people import Film, asked_of_runs, open_film
 from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
@@ -31,11 +28,7 @@ SEEDS = 8
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--footage", type=Path, required=True, help="the folder of the episodes and their labels")
-    parser.add_argument("--runs", type=Path, required=True, help="where method.py left its runs")
-    parser.add_argument("--out", type=Path, required=True)
-    given = parser.parse_args()
+    given = asked_of_runs(__doc__)
     results = {}
     for name in EPISODES:
         film = open_film(given.footage, given.runs, name)

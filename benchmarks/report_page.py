@@ -12,17 +12,19 @@ import json
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
+import record
 from numpy.typing import NDArray
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
-from browser import chromium, window
+from browser import Window, chromium, window
 from casts import Film, Made, Seen, answer
 
 from vcn_trt.report import page
@@ -143,26 +145,37 @@ def measure(folder: Path, browser: Any) -> dict[str, Any]:
     }
 
 
-def picture(folder: Path, browser: Any, out: Path) -> None:
+def pictures(folder: Path, browser: Any, out: Path) -> None:
     path = folder / "evening.html"
     write(*evening(folder), path)
     for name, view, scheme in (("cast", "cast", "light"), ("person", "person/3", "dark")):
         with window(browser, 1280, 860, scheme) as shown:
             shown.page.goto(f"{path.as_uri()}#/{view}")
-            shot = cv2.imdecode(np.frombuffer(shown.page.screenshot(), np.uint8), cv2.IMREAD_COLOR)
-            cv2.imwrite(str(out / f"report-{name}.webp"), shot, [cv2.IMWRITE_WEBP_QUALITY, 82])
+            take_picture(shown, out / f"report-{name}.webp")
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--pictures", type=Path, help="take the pictures of docs/report.md into this folder instead")
+def take_picture(shown: Window, path: Path) -> None:
+    """What a window shows, as WebP."""
+    shot = cv2.imdecode(np.frombuffer(shown.page.screenshot(), np.uint8), cv2.IMREAD_COLOR)
+    cv2.imwrite(str(path), shot, [cv2.IMWRITE_WEBP_QUALITY, 82])
+
+
+def run(doc: str, measure: Callable[[Path, Any], Any], pictures: Callable[[Path, Any, Path], None]) -> None:
+    """A script that measures a page in a browser, or takes the pictures of its page in docs. doc: what it says of
+    itself."""
+    parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--pictures", type=Path, help="take the pictures of the page in docs into this folder instead")
+    parser.add_argument("--out", type=Path, help="a JSON file for the figures")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch, chromium() as browser:
         if asked.pictures:
-            picture(Path(scratch), browser, asked.pictures)
-        else:
-            print(json.dumps(measure(Path(scratch), browser), indent=1))
+            pictures(Path(scratch), browser, asked.pictures)
+            return
+        found = measure(Path(scratch), browser)
+    print(json.dumps(found, indent=1))
+    if asked.out:
+        record.write(asked.out, doc.split("\n")[0], found)
 
 
 if __name__ == "__main__":
-    main()
+    run(__doc__, measure, pictures)

@@ -8,22 +8,18 @@ Needs Chromium and playwright.
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
-import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
-import record
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
-from browser import chromium, window
-from report_page import NAMES, evening, season
+from browser import window
+from report_page import NAMES, evening, run, season, take_picture
 from served import Served, served
 
 from vcn_trt import store
@@ -33,10 +29,10 @@ from vcn_trt.corrections.fold import Edit
 
 def prepared(folder: Path, made: Any) -> Path:
     """A run directory that can be corrected. made: of report_page.py"""
-    run, vectors = made
-    where: Path = run.answer.folder
+    film, vectors = made
+    where: Path = film.answer.folder
     store.write_embeddings(where / "embeddings.npz", vectors)
-    store.write_images(where / "crops.npy", len(run.tracks.images), iter([run.tracks.images[:]]))
+    store.write_images(where / "crops.npy", len(film.tracks.images), iter([film.tracks.images[:]]))
     (where / "config.toml").write_text("")
     return where
 
@@ -99,24 +95,8 @@ def pictures(folder: Path, browser: Any, out: Path) -> None:
                     for place in (1, 4, 5):
                         shown.page.locator(".pick").nth(place).click()
                 shown.page.wait_for_timeout(500)
-                shot = cv2.imdecode(np.frombuffer(shown.page.screenshot(), np.uint8), cv2.IMREAD_COLOR)
-                cv2.imwrite(str(out / f"review-{name}.webp"), shot, [cv2.IMWRITE_WEBP_QUALITY, 82])
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--pictures", type=Path, help="take the pictures of docs/review.md into this folder instead")
-    parser.add_argument("--out", type=Path, help="a JSON file for the figures")
-    asked = parser.parse_args()
-    with tempfile.TemporaryDirectory() as scratch, chromium() as browser:
-        if asked.pictures:
-            pictures(Path(scratch), browser, asked.pictures)
-        else:
-            found = measure(Path(scratch), browser)
-            print(json.dumps(found, indent=1))
-            if asked.out:
-                record.write(asked.out, __doc__.split("\n")[0], found)
+                take_picture(shown, out / f"review-{name}.webp")
 
 
 if __name__ == "__main__":
-    main()
+    run(__doc__, measure, pictures)

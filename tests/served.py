@@ -1,4 +1,4 @@
-"""`vcn review` of a run, served beside the tests, and asked over HTTP."""
+"""`vcn review` of a made run, served beside the tests, and asked over HTTP."""
 
 from __future__ import annotations
 
@@ -12,8 +12,30 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import numpy as np
+from casts import Film, Seen, answer
+
+from vcn_trt import store
 from vcn_trt.review.run import Review
 from vcn_trt.review.serve import listening, prepared
+
+
+def made(folder: Path, films: tuple[Film, ...] = (Film("A001.mov"), Film("A002.mov"))) -> Path:
+    """Tracks 0 to 3 are person 1, 4 to 6 person 2, 7 and 8 person 3; 9 and 10 are Unknown."""
+    where = [1, 1, 1, 1, 2, 2, 2, 3, 3]
+    seen = [Seen(10 * i, 10 * i + 8, c, video=i % len(films)) for i, c in enumerate(where)]
+    seen += [Seen(120, 128, status="short"), Seen(130, 138, status="crops")]
+    answer(folder, films, seen)
+    person = np.array([0, 0, 0, 0, 0, 0, 0, 1, 1, 2, 2])  # persons 1 and 2 look alike
+    rng = np.random.default_rng(1)
+    vectors = rng.normal(size=(3, 32))[person] + 0.4 * rng.normal(size=(11, 32))
+    store.write_embeddings(folder / "embeddings.npz", store.Embeddings(vectors.astype(np.float32)))
+    (folder / "config.toml").write_text("")
+    return folder
+
+
+def labels(folder: Path) -> list[int]:
+    return [int(t["cluster"]) for t in json.loads((folder / "clusters.json").read_text())["tracks"]]
 
 
 @dataclass(frozen=True)

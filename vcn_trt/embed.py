@@ -22,6 +22,7 @@ from vcn_trt.errors import UsageError
 from vcn_trt.halving import halving
 from vcn_trt.overlap import cores, map_ahead
 from vcn_trt.run import Desk, Stage
+from vcn_trt.spread import evenly
 from vcn_trt.types import BaseVectors, TrackSet
 from vcn_trt.zoo.base import FaceBase, prepare
 from vcn_trt.zoo.bases import load_base
@@ -101,7 +102,7 @@ def embed(
         return np.concatenate([vector for vector, _ in seen]), np.concatenate([score for _, score in seen])
 
     if len(kept):
-        some = kept[np.unique(np.linspace(0, len(kept) - 1, PROOF).round().astype(int))]
+        some = kept[evenly(len(kept), PROOF)]
         base.network.proven_on({"input": prepare(tracks.images[some], base.manifest)})
 
     def batches(rows: NDArray[np.int64]) -> list[NDArray[np.int64]]:
@@ -114,7 +115,7 @@ def embed(
         desk.progress(done, len(kept), "crops")
     faceless = np.nan
     if passes and len(kept):
-        some = kept[np.unique(np.linspace(0, len(kept) - 1, SCRAMBLED).round().astype(int))]
+        some = kept[evenly(len(kept), SCRAMBLED)]
         pictures = scrambled(tracks.images[some], np.random.default_rng(0))
         measured = map_ahead(lambda rows: look(pictures[rows])[1], batches(np.arange(len(some))), cores())
         faceless = float(np.median(np.concatenate([score for _, score in measured])))

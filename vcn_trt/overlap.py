@@ -19,6 +19,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
+from threadpoolctl import threadpool_limits
+
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -111,6 +113,12 @@ def map_ahead(function: Callable[[T], R], items: Iterable[T], workers: int) -> G
         finally:
             for _, future in flight:
                 future.cancel()
+
+
+def side_by_side(function: Callable[[T], R], items: Iterable[T]) -> Generator[R, None, None]:
+    """function(item) in the order of the items, one on each core: matrix products too small to share the cores well."""
+    with threadpool_limits(1, "blas"):
+        yield from (found for _, found in map_ahead(function, items, cores()))
 
 
 _END = object()

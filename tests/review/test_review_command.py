@@ -14,17 +14,11 @@ from pathlib import Path
 
 import pytest
 from test_editors import vcn
-from test_review_server import made
 
 from vcn_trt.corrections.log import read
 from vcn_trt.errors import RunError, UsageError
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "review.md"
-
-
-@pytest.fixture
-def run(tmp_path: Path) -> Path:
-    return made(tmp_path / "monday")
 
 
 @pytest.mark.parametrize("ended", [signal.SIGINT, signal.SIGTERM])

@@ -11,9 +11,8 @@ from typing import Any
 import pytest
 from browser import Window, window
 from grouping import group, groups, people
-from served import Served, served
+from served import Served, labels, served
 from test_report_page import CONTRAST, focused, go, title, wait_for
-from test_review_server import labels, made
 
 from vcn_trt import cast
 from vcn_trt.corrections.edit import append
@@ -22,17 +21,6 @@ from vcn_trt.corrections.log import read
 
 VIEWS = ("cast", "timeline", "checks", "unknown", "map", "run", "same", "corrections", "person/1")
 ODD = '\u202eמשה <b>O\'Neil</b> & "Ω" 🧛'
-
-
-@pytest.fixture
-def run(tmp_path: Path) -> Path:
-    return made(tmp_path / "monday")
-
-
-@pytest.fixture
-def server(run: Path) -> Iterator[Served]:
-    with served(run) as opened:
-        yield opened
 
 
 @pytest.fixture

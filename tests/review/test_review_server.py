@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 import pytest
-from casts import Film, Seen, answer
-from served import Served, served
+from served import Served, labels, served
 
-from vcn_trt import cast, store
+from vcn_trt import cast
 from vcn_trt.corrections import edit as editing
 from vcn_trt.corrections.edit import append
 from vcn_trt.corrections.fold import Edit
@@ -23,35 +21,6 @@ from vcn_trt.errors import RunError
 from vcn_trt.review.run import Review
 
 ANNA, BEA, CARA = [0, 1, 2, 3], [4, 5, 6], [7, 8]
-
-
-def made(folder: Path, films: tuple[Film, ...] = (Film("A001.mov"), Film("A002.mov"))) -> Path:
-    """Tracks 0 to 3 are person 1, 4 to 6 person 2, 7 and 8 person 3; 9 and 10 are Unknown."""
-    where = [1, 1, 1, 1, 2, 2, 2, 3, 3]
-    seen = [Seen(10 * i, 10 * i + 8, c, video=i % len(films)) for i, c in enumerate(where)]
-    seen += [Seen(120, 128, status="short"), Seen(130, 138, status="crops")]
-    answer(folder, films, seen)
-    person = np.array([0, 0, 0, 0, 0, 0, 0, 1, 1, 2, 2])  # persons 1 and 2 look alike
-    rng = np.random.default_rng(1)
-    vectors = rng.normal(size=(3, 32))[person] + 0.4 * rng.normal(size=(11, 32))
-    store.write_embeddings(folder / "embeddings.npz", store.Embeddings(vectors.astype(np.float32)))
-    (folder / "config.toml").write_text("")
-    return folder
-
-
-@pytest.fixture
-def run(tmp_path: Path) -> Path:
-    return made(tmp_path / "monday")
-
-
-@pytest.fixture
-def server(run: Path) -> Iterator[Served]:
-    with served(run) as opened:
-        yield opened
-
-
-def labels(folder: Path) -> list[int]:
-    return [int(t["cluster"]) for t in json.loads((folder / "clusters.json").read_text())["tracks"]]
 
 
 def test_the_address_with_the_token_gives_the_page_and_what_it_shows(server: Served) -> None:

@@ -18,6 +18,7 @@ from vcn_trt.adapt.split import Trains, Views, open_views
 from vcn_trt.backends.base import Network
 from vcn_trt.config import AdaptConfig
 from vcn_trt.run import Desk
+from vcn_trt.spread import evenly
 from vcn_trt.types import Crops, Faces, TrackSet
 from vcn_trt.zoo.base import FaceBase
 from vcn_trt.zoo.export import content_hash
@@ -39,7 +40,7 @@ class Kept:
 
     def some(self, n: int) -> NDArray[np.uint8]:
         """At most n of them, evenly spread."""
-        return self[np.unique(np.linspace(0, len(self) - 1, n).round().astype(int))]
+        return self[evenly(len(self), n)]
 
     def digest(self) -> str:
         """sha256 of them."""

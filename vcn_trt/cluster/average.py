@@ -17,12 +17,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_array
-from threadpoolctl import threadpool_limits
 
 from vcn_trt.backends.base import TIE, Ops
-from vcn_trt.cluster.link import by_first_track, forest, join_in_order, weighted
-from vcn_trt.overlap import Clock, cores, map_ahead, prefetch
+from vcn_trt.cluster.link import averaging, by_first_track, forest, join_in_order, weighted
+from vcn_trt.cluster.metric import nearest_tracks
+from vcn_trt.overlap import Clock, prefetch, side_by_side
 from vcn_trt.types import Merge
 
 Floats = NDArray[np.float32]
@@ -74,11 +73,10 @@ def link_by_average(
         before = len(merges)
         by_cluster = np.split(np.argsort(now.of, kind="stable"), np.cumsum(np.bincount(now.of))[:-1])
         of_group = partial(_merges, now, by_cluster, p, l, now.of[pairs])
-        with threadpool_limits(1, "blas"):  # groups side by side, each product on a core of its own
-            for _, found in map_ahead(of_group, _groups(now, ops, tile), cores()):
-                for a, b, merge in found:
-                    merges.append(replace(merge, round=len(merges)))
-                    joined[b] = a
+        for found in side_by_side(of_group, _groups(now, ops, tile)):
+            for a, b, merge in found:
+                merges.append(replace(merge, round=len(merges)))
+                joined[b] = a
         if len(merges) == before:
             return Linked(by_first_track(now.of), tuple(merges))
         while (joined[joined] != joined).any():  # what joined a cluster that then joined another
@@ -106,8 +104,7 @@ class _Clusters:
     ) -> _Clusters:
         """group: (n_clusters,) which of them become one."""
         of = np.unique(group[self.of], return_inverse=True)[1]
-        count = np.bincount(of)
-        mean = csr_array((1 / count[of], (of, np.arange(len(of)))), shape=(len(count), len(of)))
+        mean = averaging(of)
         alone = np.bincount(of, ~weak) == 0
         return _Clusters(weighted(mean, p), weighted(mean, l), mean @ limits, alone, of)
 
@@ -186,13 +183,7 @@ def _link(
             break
         least = (limit[a] + limit[b]) / 2
         yield places[a], places[b], least - gains[a, b], least
-        mine, its = weight[a] / (weight[a] + weight[b]), weight[b] / (weight[a] + weight[b])
-        gains[a] = mine[:, None] * gains[a] + its[:, None] * gains[b]
-        gains[:, a] = mine * gains[:, a] + its * gains[:, b]
-        limit[a] = mine * limit[a] + its * limit[b]
-        weight[a] += weight[b]
-        weak[a] &= weak[b]
-        gains[b] = gains[:, b] = -np.inf
+        _become_one(gains, limit, weight, weak, a, b)
         alive[b] = False
         if alive.mean() < FULL:
             rest = np.flatnonzero(alive)
@@ -211,18 +202,13 @@ def _link(
     while True:
         i = int(gain.argmax())
         j = int(best[i])
-        least = (limit[i] + limit[j]) / 2
-        if not gain[i] > TIE * abs(least):
-            return
         i, j = min(i, j), max(i, j)
-        yield places[[i]], places[[j]], np.array([least - gains[i, j]]), np.array([least])
-        both = weight[i] + weight[j]
-        mean = (weight[i] * gains[i] + weight[j] * gains[j]) / both  # -inf of either stays
-        mean[[i, j]] = -np.inf
-        gains[i] = gains[:, i] = mean
-        gains[j] = gains[:, j] = -np.inf
-        limit[i] = (weight[i] * limit[i] + weight[j] * limit[j]) / both
-        weight[i], weak[i] = both, weak[i] and weak[j]
+        a, b = np.array([i]), np.array([j])
+        least = (limit[a] + limit[b]) / 2
+        if not gain[i] > TIE * abs(least[0]):
+            return
+        yield places[a], places[b], least - gains[a, b], least
+        _become_one(gains, limit, weight, weak, a, b)
         gain[j] = -np.inf
         # Who was nearest to either has to look anew; to everyone else the new cluster is one more that may be nearer.
         stale = np.flatnonzero((best == i) | (best == j))
@@ -232,6 +218,25 @@ def _link(
         to_new = found[np.searchsorted(stale, i)]
         nearer = (to_new > gain) | ((to_new == gain) & (i < best))
         best[nearer], gain[nearer] = i, to_new[nearer]
+
+
+def _become_one(
+    gains: NDArray[np.float64],
+    limit: NDArray[np.float64],
+    weight: NDArray[np.float64],
+    weak: NDArray[np.bool_],
+    a: NDArray[np.int64],
+    b: NDArray[np.int64],
+) -> None:
+    """Each b becomes part of its a, in place: means over the tracks of both, of which a -inf of either stays."""
+    mine, its = weight[a], weight[b]
+    both = mine + its
+    gains[a] = (mine[:, None] * gains[a] + its[:, None] * gains[b]) / both[:, None]
+    gains[:, a] = (mine * gains[:, a] + its * gains[:, b]) / both
+    gains[b] = gains[:, b] = -np.inf
+    limit[a] = (mine * limit[a] + its * limit[b]) / both
+    weight[a] = both
+    weak[a] &= weak[b]
 
 
 def _reciprocal(
@@ -260,18 +265,10 @@ class _Closest:
 
     def join(self, i: NDArray[np.int64], j: NDArray[np.int64]) -> list[tuple[int, int]]:
         """The nearest tracks of each i and its j, the lower number first; each j becomes part of its i."""
-        found = [self._nearest(*divmod(parts, len(self._tracks))) for parts in self._parts[i, j].tolist()]
+        ends = (divmod(parts, len(self._tracks)) for parts in self._parts[i, j].tolist())
+        found = [nearest_tracks(self._p, self._l, self._tracks[one], self._tracks[other]) for one, other in ends]
         for near, parts in ((self._near, self._parts), (self._near.T, self._parts.T)):
             nearer = near[j] < near[i]
             near[i] = np.where(nearer, near[j], near[i])
             parts[i] = np.where(nearer, parts[j], parts[i])
         return found
-
-    def _nearest(self, one: int, other: int) -> tuple[int, int]:
-        a, b = self._tracks[one], self._tracks[other]
-        x, y = 0, 0
-        if len(a) > 1 or len(b) > 1:
-            common = self._p[a] @ self._l[b].T + self._l[a] @ self._p[b].T
-            x, y = np.unravel_index(common.argmax(), common.shape)  # type: ignore[assignment]
-        first, second = sorted((int(a[x]), int(b[y])))
-        return first, second

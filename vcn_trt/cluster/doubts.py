@@ -7,11 +7,9 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_array
 
-from vcn_trt.cluster.link import weighted
-from vcn_trt.cluster.metric import Profiles
-from vcn_trt.cluster.outstanding import nearest_tracks
+from vcn_trt.cluster.link import averaging, weighted
+from vcn_trt.cluster.metric import Profiles, nearest_tracks
 from vcn_trt.types import Bridge, Merge, Near
 
 NEAREST = 200
@@ -34,8 +32,7 @@ def kept_apart(
     some = np.flatnonzero(labels >= 0)
     if not len(some):
         return []
-    count = np.bincount(labels[some])
-    mean = csr_array((1 / count[labels[some]], (labels[some], np.arange(len(some)))), shape=(len(count), len(some)))
+    count, mean = np.bincount(labels[some]), averaging(labels[some])
     p, l, limit = weighted(mean, tracks.p[some]), weighted(mean, tracks.l[some]), mean @ limits[some]  # noqa: E741
     found: list[tuple[float, int, int, float]] = []  # by how much it is beyond the threshold, two clusters, similarity
     for start in range(0, len(count), _ROWS):
@@ -51,7 +48,7 @@ def kept_apart(
     seen = set(zip(told.min(1, initial=len(count)).tolist(), told.max(1, initial=-1).tolist(), strict=True))
     return [
         Near(
-            *nearest_tracks(tracks, np.flatnonzero(labels == a), np.flatnonzero(labels == b)),
+            *nearest_tracks(tracks.p, tracks.l, np.flatnonzero(labels == a), np.flatnonzero(labels == b)),
             similarity,
             similarity - beyond,
             (a, b) in seen,

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
 
 from vcn_trt.cluster.metric import Profiles
-from vcn_trt.overlap import cores, map_ahead
+from vcn_trt.overlap import side_by_side
+from vcn_trt.spread import evenly
 
 STRANGERS = 1024
 """Other tracks that a track is held to, evenly spread over the footage: enough for a quantile, however many there
@@ -69,7 +69,7 @@ def calibrate(tracks: Alike, quantile: float, cap: float) -> Scale:
     own = tracks.own
     if tracks.lone.any() and not tracks.lone.all():
         own = np.where(tracks.lone, np.median(own[~tracks.lone]), own)
-    some = np.unique(np.linspace(0, n - 1, min(n, STRANGERS)).round().astype(np.int64))
+    some = evenly(n, STRANGERS)
 
     def evidence_of(rows: NDArray[np.int64]) -> NDArray[np.float64]:
         """Strangers' evidence. (len(rows),)"""
@@ -82,8 +82,7 @@ def calibrate(tracks: Alike, quantile: float, cap: float) -> Scale:
         return found
 
     every = (np.arange(start, min(n, start + _ROWS)) for start in range(0, n, _ROWS))
-    with threadpool_limits(1, "blas"):  # two products side by side are faster than one on two cores
-        strangers = np.concatenate([found for _, found in map_ahead(evidence_of, every, cores())] or [np.empty(0)])
+    strangers = np.concatenate([*side_by_side(evidence_of, every)] or [np.empty(0)])
     strangers = np.minimum(strangers, cap * own)
     return Scale(zero, strangers, own)
 

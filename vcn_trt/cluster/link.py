@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import coo_array
+from scipy.sparse import coo_array, csr_array
 from scipy.sparse.csgraph import connected_components, minimum_spanning_tree
 
 from vcn_trt.backends.base import Edges
@@ -104,6 +104,13 @@ def by_first_track(of: NDArray[np.int64]) -> NDArray[np.int64]:
     """Any numbering of clusters to one from 0, in order of their first tracks. (n_tracks,)"""
     _, first, group = np.unique(of, return_index=True, return_inverse=True)
     return np.asarray(np.argsort(np.argsort(first))[group])
+
+
+def averaging(of: NDArray[np.integer[Any]]) -> Any:
+    """The sparse matrix that makes means over clusters of what there is of their tracks. of: (n,) the cluster of each
+    track, none of them empty. (n_clusters, n)"""
+    count = np.bincount(of)
+    return csr_array((1 / count[of], (of, np.arange(len(of)))), shape=(len(count), len(of)))
 
 
 def weighted(share: Any, rows: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -110,3 +110,18 @@ def _profiles(
     own = Ragged((p * l).sum(1), offsets)
     p_mean, l_mean = Ragged(p, offsets).mean().astype(np.float32), Ragged(l, offsets).mean().astype(np.float32)
     return Profiles(p_mean, l_mean, own.sum(), own.counts, mean_p.astype(np.float32), mean_l.astype(np.float32))
+
+
+def nearest_tracks(
+    p: NDArray[np.float32],
+    l: NDArray[np.float32],  # noqa: E741
+    a: NDArray[np.int64],
+    b: NDArray[np.int64],
+) -> tuple[int, int]:
+    """The nearest two tracks of two clusters, the lower number first. p, l: (n, k) of all tracks; a, b: of each."""
+    i, j = 0, 0
+    if len(a) > 1 or len(b) > 1:
+        common = p[a] @ l[b].T + l[a] @ p[b].T
+        i, j = (int(x) for x in np.unravel_index(common.argmax(), common.shape))
+    first, second = sorted((int(a[i]), int(b[j])))
+    return first, second

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from vcn_trt.cluster.limits import Alike, Scale
-from vcn_trt.cluster.link import by_first_track, weighted
-from vcn_trt.cluster.metric import Profiles, row_dots
+from vcn_trt.cluster.link import averaging, by_first_track, weighted
+from vcn_trt.cluster.metric import nearest_tracks, row_dots
 from vcn_trt.types import Merge
 
 STRAGGLERS = 4
@@ -50,9 +50,8 @@ def join_outstanding(
         similarity, limit = now.similarity(a, b), now.limit(a, b, share)
         joined = np.arange(len(now.count))
         for i in np.argsort(similarity - limit, kind="stable"):
-            first, second = nearest_tracks(
-                tracks.profiles, np.flatnonzero(labels == a[i]), np.flatnonzero(labels == b[i])
-            )
+            ends = np.flatnonzero(labels == a[i]), np.flatnonzero(labels == b[i])
+            first, second = nearest_tracks(tracks.profiles.p, tracks.profiles.l, *ends)
             merges.append(Merge(len(merges), first, second, float(similarity[i]), float(limit[i])))
         joined[b] = a
         labels = np.unique(joined[labels], return_inverse=True)[1]
@@ -74,8 +73,7 @@ class _Clusters:
 
     @classmethod
     def of(cls, labels: NDArray[np.int64], tracks: Alike, scale: Scale, weak: NDArray[np.bool_]) -> _Clusters:
-        count = np.bincount(labels)
-        mean = csr_array((1 / count[labels], (labels, np.arange(len(labels)))), shape=(len(count), len(labels)))
+        count, mean = np.bincount(labels), averaging(labels)
         p, l = weighted(mean, tracks.profiles.p), weighted(mean, tracks.profiles.l)  # noqa: E741
         zero, low, high = mean @ scale.zero, mean @ scale.strangers, mean @ scale.own
         itself = np.bincount(labels, row_dots(tracks.profiles.p, tracks.profiles.l) - scale.zero)
@@ -142,11 +140,3 @@ def _outstanding(
     clear = best.likeness[a] - np.minimum(best.next[a], best.next[b]) > margin
     small = np.minimum(now.count[a], now.count[b]) <= STRAGGLERS
     return a[enough & clear & small], b[enough & clear & small]
-
-
-def nearest_tracks(tracks: Profiles, a: NDArray[np.int64], b: NDArray[np.int64]) -> tuple[int, int]:
-    """The nearest two tracks of two clusters, the lower number first."""
-    p, l = tracks.p, tracks.l  # noqa: E741
-    i, j = np.unravel_index((p[a] @ l[b].T + l[a] @ p[b].T).argmax(), (len(a), len(b)))
-    first, second = sorted((int(a[i]), int(b[j])))
-    return first, second

@@ -125,12 +125,17 @@ def seen_together(table: Tracks) -> NDArray[np.int64]:
     return np.array(sorted(pairs), np.int64).reshape(-1, 2)
 
 
+def of_one_person(pairs: NDArray[np.int64], labels: NDArray[np.int32]) -> NDArray[np.int64]:
+    """The pairs of tracks that are one person. (m, 2)"""
+    a, b = pairs.T
+    return np.asarray(pairs[(labels[a] == labels[b]) & (labels[a] != UNKNOWN)])
+
+
 def together(pairs: NDArray[np.int64], labels: NDArray[np.int32], config: ClusterConfig) -> list[str]:
     """What to tell of people who are in one frame with themselves: mirrors and screens exist, mistakes too."""
     if config.cannot_link == "off":
         return []
-    a, b = pairs.T
-    people = np.unique(labels[a][(labels[a] == labels[b]) & (labels[a] != UNKNOWN)])
+    people = np.unique(labels[of_one_person(pairs, labels)])
     return [f"person {c} is seen twice in one frame: look at the tracks" for c in people.tolist()]
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vcn_trt.adapt.serfiq import weak_tracks
-from vcn_trt.cluster.people import seen_together
+from vcn_trt.cluster.people import of_one_person, seen_together
 from vcn_trt.types import UNKNOWN, Clusters, TrackSet
 
 SHOWN = 24
@@ -56,8 +56,7 @@ def check(tracks: TrackSet, people: Clusters, faceless: float) -> Checks:
 def _twice(tracks: TrackSet, labels: NDArray[np.int32]) -> list[dict[str, int]]:
     """Tracks of one person that one frame shows at once: a mirror, a screen, a picture in the picture, or a mistake."""
     table = tracks.tracks
-    pairs = seen_together(table)
-    a, b = pairs[(labels[pairs[:, 0]] == labels[pairs[:, 1]]) & (labels[pairs[:, 0]] != UNKNOWN)].T
+    a, b = of_one_person(seen_together(table), labels).T
     frames = np.maximum(table.start[a], table.start[b])
     return [{"a": x, "b": y, "frame": f} for x, y, f in zip(a.tolist(), b.tolist(), frames.tolist(), strict=True)]
 

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vcn_trt.ragged import Ragged, unit_rows
+from vcn_trt.spread import evenly
 from vcn_trt.types import Embeddings, TrackSet
 
 MAPPED = 1000
@@ -29,7 +30,7 @@ def embedding_map(tracks: TrackSet, vectors: Embeddings | None) -> dict[str, Any
     usable = np.flatnonzero(kept.counts > 0)
     if len(usable) < FEWEST:
         return empty | {"note": f"A map needs {FEWEST} tracks with a good crop; there are {len(usable)}."}
-    some = usable[np.unique(np.linspace(0, len(usable) - 1, min(len(usable), MAPPED)).round().astype(np.int64))]
+    some = usable[evenly(len(usable), MAPPED)]
     rows = kept.take(some)
     note = f"{len(some)} of {len(usable)} tracks are on the map, evenly spread." if len(some) < len(usable) else ""
     maps = {

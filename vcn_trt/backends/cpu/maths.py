@@ -8,10 +8,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
 
 from vcn_trt.backends.base import TIE, Edges, Gaussian, Rule, SoftmaxMeans, combined
-from vcn_trt.overlap import cores, map_ahead
+from vcn_trt.overlap import side_by_side
 from vcn_trt.ragged import Ragged
 
 FLOOR = 1e-6
@@ -74,9 +73,7 @@ class CpuMaths:
             a, b = order[a], order[b]
             return Edges(np.minimum(a, b), np.maximum(a, b), similarity)
 
-        # A product this small is slower on two cores than on one: two of them go side by side.
-        with threadpool_limits(1, "blas"):
-            yield from (e for _, e in map_ahead(edges_of, chunks(), cores()) if len(e.a))
+        yield from (edges for edges in side_by_side(edges_of, chunks()) if len(edges.a))
 
     def log_densities(
         self, tracks: Ragged, points: NDArray[np.floating], kind: Gaussian, pooled: float
