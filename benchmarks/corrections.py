@@ -32,7 +32,7 @@ from episodes import EPISODES
 from numpy.typing import NDArray
 
 from vcn_trt import api, labels, matching
-from vcn_trt.corrections.edit import append, open_tracks
+from vcn_trt.corrections.edit import append, open_run
 from vcn_trt.corrections.fold import Edit
 from vcn_trt.corrections.suggest import Suggestion, suggestions
 from vcn_trt.metrics import score
@@ -51,7 +51,7 @@ class Film:
 
     @property
     def clusters(self) -> NDArray[np.int32]:
-        return open_tracks(self.folder).tracks.cluster
+        return open_run(self.folder).tracks.tracks.cluster
 
     def tracks(self, cluster: int) -> list[int]:
         return np.flatnonzero(self.clusters == cluster).tolist()
@@ -104,7 +104,7 @@ def people_by_screen_time(film: Film) -> Iterator[Edit]:
 
 
 def next_by_screen_time(film: Film) -> Edit | None:
-    tracks = open_tracks(film.folder)
+    tracks = open_run(film.folder).tracks
     length = np.bincount(film.clusters.clip(0), tracks.tracks.stop - tracks.tracks.start)
     order = [c for c in np.argsort(-length, kind="stable").tolist() if c > 0 and film.tracks(c)]
     seen: dict[str, int] = {}

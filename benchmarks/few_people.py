@@ -25,8 +25,8 @@ from torch.nn import functional
 from vcn_trt import api, backends, labels, matching, store
 from vcn_trt.adapt.heads import whitened_head
 from vcn_trt.adapt.model import MetricHead
-from vcn_trt.adapt.serfiq import track_quality, weak_tracks
 from vcn_trt.adapt.stage import VIEWS
+from vcn_trt.adapt.weak import track_quality, weak_tracks
 from vcn_trt.cluster.people import seen_together
 from vcn_trt.cluster.stage import adapted_people
 from vcn_trt.config import AdaptConfig, ClusterConfig

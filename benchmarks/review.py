@@ -9,8 +9,11 @@ Needs Chromium and playwright.
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
 from browser import window
 from report_page import NAMES, evening, run, season, take_picture
-from served import Served, served
+from served import Server, served
 
 from vcn_trt import store
 from vcn_trt.corrections.edit import append
@@ -37,41 +40,99 @@ def prepared(folder: Path, made: Any) -> Path:
     return where
 
 
+KINDS = ("name", "merge", "split", "reject", "undo")
+EARLIER = 300
+"""Corrections that a long morning leaves: names, and answers to "same person?"."""
+
+PAINTED = "async ([edit, address]) => { const began = performance.now(); const made = await correct(edit, address); "
+PAINTED += "await new Promise((done) => requestAnimationFrame(() => setTimeout(done))); "
+PAINTED += "return [made, performance.now() - began]; }"
+
+
 def measure(folder: Path, browser: Any) -> dict[str, Any]:
-    with served(prepared(folder, season(folder))) as server:
-        opened, edited = [], []
+    with started(prepared(folder, season(folder))) as server:
+        opened = []
         with window(browser) as shown:
             for _ in range(5):
                 began = time.perf_counter()
                 shown.page.goto(server.address)
                 shown.page.locator(".card").nth(199).wait_for(state="attached")
                 opened.append(time.perf_counter() - began)
-        person = server.ask("data").tree["data"]["tracks"]["person"]
-        for number, kind in enumerate(("name", "merge", "split", "reject", "undo") * 4):
-            body = edit(kind, np.array(person), server, f"Name {number}")
-            began = time.perf_counter()
-            reply = server.ask(kind if kind == "undo" else "edit", body)
-            edited.append((time.perf_counter() - began, kind))
-            assert reply.status == 200, reply.body[:300]
-            person = reply.tree["answer"]["tracks"]["person"]
+        edited = {"asked": asked(server, "a"), "seen": seen(server, browser, "b")}
         began = time.perf_counter()
         pairs = len(server.ask("suggestions").tree)
         suggested = time.perf_counter() - began
+        for place in range(EARLIER):
+            number = 1 + place % 150
+            own, other = of_people(server, number, number + 40)
+            name = {"kind": "name", "people": [own], "name": f"Earlier {place}"}
+            reply = server.ask("edit", {"kind": "different", "people": [own, other]} if place % 3 else name)
+            assert reply.status == 200, reply.body[:300]
+        later = {"asked": asked(server, "c"), "seen": seen(server, browser, "d")}
     return {
         "people": 200,
         "tracks": 5000,
         "opened_seconds": sorted(round(t, 2) for t in opened),
-        "edit_milliseconds": {
-            kind: sorted(round(1000 * t) for t, k in edited if k == kind) for kind in sorted({k for _, k in edited})
-        },
+        "edit_milliseconds": edited,
+        f"edit_milliseconds_after_{EARLIER}_more": later,
         "suggestions": {"pairs": pairs, "seconds": round(suggested, 2)},
     }
 
 
-def edit(kind: str, person: Any, server: Served, name: str) -> dict[str, Any]:
-    first, second = (np.flatnonzero(person == n).tolist() for n in (3, 5))
+@contextmanager
+def started(folder: Path) -> Iterator[Server]:
+    """In a process of its own, as people have it."""
+    command = [sys.executable, "-m", "vcn_trt", "review", str(folder), "--no-open"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            yield Server(process.stdout.readline().strip())
+        finally:
+            process.terminate()
+
+
+def asked(server: Server, name: str) -> dict[str, list[int]]:
+    """Until the answer is here, of each kind of edit."""
+    found: dict[str, list[float]] = {kind: [] for kind in KINDS}
+    for number, kind in enumerate(KINDS * 5):
+        body = edit(kind, server, f"{name} {number}")
+        began = time.perf_counter()
+        reply = server.ask(kind if kind == "undo" else "edit", body)
+        found[kind].append(1000 * (time.perf_counter() - began))
+        assert reply.status == 200, reply.body[:300]
+    return {kind: sorted(map(round, took)) for kind, took in found.items()}
+
+
+def seen(server: Server, browser: Any, name: str) -> dict[str, list[int]]:
+    """Until the page shows the answer, with every person's card on it, or with all pictures of one person."""
+    found = {}
+    with window(browser) as shown:
+        for view in ("cast", "person/3"):
+            shown.page.goto(f"{server.address}#/{view}")
+            shown.page.reload()
+            shown.page.locator(".card, .track").first.wait_for()
+            took = []
+            for number, kind in enumerate(KINDS * 4):
+                body = edit(kind, server, f"{name} {view} {number}")
+                made, milliseconds = shown.page.evaluate(PAINTED, [body, kind if kind == "undo" else "edit"])
+                assert made, shown.complaints
+                took.append(milliseconds)
+            found[view] = sorted(map(round, took))
+        assert not shown.complaints, shown.complaints
+    return found
+
+
+def of_people(server: Server, *numbers: int) -> list[list[int]]:
+    """The tracks of each of these now."""
+    person = np.array(server.ask("data").tree["data"]["tracks"]["person"])
+    return [np.flatnonzero(person == n).tolist() for n in numbers]
+
+
+def edit(kind: str, server: Server, name: str) -> dict[str, Any]:
+    """One that can be made now."""
+    first, second = of_people(server, 3, 5)
     if kind == "undo":
-        return {"id": server.ask("answer").tree["review"]["undo"]["id"]}
+        return {"id": server.ask("data").tree["review"]["undo"]["id"]}
     if kind == "name":
         return {"kind": kind, "people": [first], "name": name}
     if kind == "merge":

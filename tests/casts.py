@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from vcn_trt import store
-from vcn_trt.api import Answer
+from vcn_trt.answer import Answer
 from vcn_trt.config import Config, to_dict
 from vcn_trt.run import write_text
 from vcn_trt.sources import fingerprint

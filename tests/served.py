@@ -50,11 +50,10 @@ class Reply:
 
 
 @dataclass(frozen=True)
-class Served:
+class Server:
     """address: with the token, a slash last."""
 
     address: str
-    review: Review
 
     @property
     def origin(self) -> str:
@@ -79,6 +78,13 @@ class Served:
 
     def edit(self, kind: str, **parts: Any) -> Reply:
         return self.ask("edit", {"kind": kind, **parts})
+
+
+@dataclass(frozen=True)
+class Served(Server):
+    """In a thread of this process."""
+
+    review: Review
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from vcn_trt.api import Answer, open_run
+from vcn_trt.answer import Answer, open_run
 from vcn_trt.cli import app
 from vcn_trt.corrections.edit import append
 from vcn_trt.corrections.fold import Edit

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from importlib import metadata
+from importlib import import_module, metadata
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from vcn_trt.api import Answer, cluster, open_run
+    from vcn_trt.answer import Answer, open_run
+    from vcn_trt.api import cluster
 
 __all__ = ["Answer", "cluster", "open_run"]
 __version__ = metadata.version("vcn-trt")
@@ -21,7 +22,5 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 def __getattr__(name: str) -> Any:
     # torch and OpenCV take seconds to import: only who calls pays.
     if name in __all__:
-        from vcn_trt import api
-
-        return getattr(api, name)
+        return getattr(import_module("vcn_trt.api" if name == "cluster" else "vcn_trt.answer"), name)
     raise AttributeError(f"module 'vcn_trt' has no attribute {name!r}")

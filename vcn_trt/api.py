@@ -6,34 +6,16 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from pathlib import Path
-from typing import Any
 
-from vcn_trt import backends, pipeline, store
+from vcn_trt import backends, pipeline
+from vcn_trt.answer import Answer, open_run
 from vcn_trt.card_errors import as_device_error
-from vcn_trt.cluster import people
 from vcn_trt.config import Config, load, what_counts
-from vcn_trt.errors import RunError, UsageError, VcnError
-from vcn_trt.run import FINISHED, Hook, Run, hold, read_record, silent
+from vcn_trt.errors import UsageError, VcnError
+from vcn_trt.run import Hook, Run, hold, read_record, silent
 from vcn_trt.sources import Source, find
-from vcn_trt.types import Clusters, TrackSet
-
-
-@dataclass(frozen=True, eq=False)
-class Answer:
-    """A finished run directory: who is on screen, when. record: its run.json."""
-
-    folder: Path
-    tracks: TrackSet
-    people: Clusters
-    record: dict[str, Any]
-
-    @property
-    def failed(self) -> list[dict[str, str]]:
-        """The videos that could not be read: path and reason."""
-        failed: list[dict[str, str]] = self.record["failed"]
-        return failed
 
 
 def cluster(
@@ -115,19 +97,6 @@ def conclude(run: Run) -> None:
     run.record["frames"] = ingested["frames"]
     run.record["fps"] = None if ingested["resumed"] else round(ingested["frames"] / ingested["seconds"], 2)
     run.finish("partial" if failed else "done")
-
-
-def open_run(folder: str | Path) -> Answer:
-    """A finished run directory. Raises RunError where it is none, or was broken off before its answer."""
-    folder = Path(folder)
-    record = read_record(folder)
-    if record["state"] not in FINISHED:
-        raise RunError(
-            f"{folder} holds no finished run (its state is {record['state']!r}): run `vcn run` on this folder again"
-        )
-    videos = [store.video_from_json(v) for v in record["videos"]]
-    tracks = store.read_track_set(folder, "tracks.parquet", videos)
-    return Answer(folder, tracks, people.load(folder, {}), record)
 
 
 def default_folder(sources: Sequence[Source], config: Config) -> Path:

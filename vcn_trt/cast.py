@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import difflib
-import json
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from vcn_trt.cluster import people
-from vcn_trt.errors import RunError, UsageError
+from vcn_trt.errors import UsageError
 
 
 @dataclass(frozen=True)
@@ -24,12 +24,12 @@ class Person:
 def names(folder: Path) -> dict[int, str | None]:
     """What each cluster of a run is called, None where it has no name: `name` of `clusters.json`, whoever put it
     there. Raises RunError where the file cannot be read."""
-    path = folder / people.FILE
-    try:
-        clusters = json.loads(path.read_text(encoding="utf-8"))["clusters"]
-        return {int(c["id"]): c["name"] for c in clusters}
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise RunError(f"{path} cannot be read ({error}); run `vcn run` on this folder again") from error
+    return named(people.read(folder))
+
+
+def named(answer: Mapping[str, Any]) -> dict[int, str | None]:
+    """As of `names`, of an answer in the form of `clusters.json`."""
+    return {int(c["id"]): c["name"] for c in answer["clusters"]}
 
 
 def called(number: int, known: Mapping[int, str | None]) -> str:

@@ -119,12 +119,12 @@ def evaluate(
 ) -> None:
     """Measure a run against labels: purity, cluster ratio, NMI, ARI, B-cubed, pairs, coverage, and who is split or
     mixed."""
-    from vcn_trt import api
     from vcn_trt import evaluate as evaluation
+    from vcn_trt.answer import open_run
     from vcn_trt.labels import read
     from vcn_trt.rounds import read_rounds
 
-    answer = api.open_run(folder)
+    answer = open_run(folder)
     rounds = read_rounds(folder, answer.record, answer.tracks.n_tracks)
     found = evaluation.evaluate(answer.tracks, answer.people, [read(path) for path in labels], rounds=rounds)
     if as_json:

@@ -14,9 +14,8 @@ from vcn_trt.console import ERR, OUT
 from vcn_trt.errors import UsageError
 
 if TYPE_CHECKING:
-    from vcn_trt.corrections.edit import Corrected
+    from vcn_trt.corrections.edit import Corrected, Opened
     from vcn_trt.corrections.fold import Edit
-    from vcn_trt.types import TrackSet
 
 Folder = Annotated[Path, typer.Argument(metavar="RUN", help="A run directory.")]
 Someone = Annotated[str, typer.Argument(metavar="PERSON", help="A name, or a cluster's number as 3 or #3.")]
@@ -146,14 +145,14 @@ class _Run:
     """A run to correct. known: what its clusters are called."""
 
     folder: Path
-    tracks: TrackSet
+    opened: Opened
     known: dict[int, str | None]
 
     def clusters(self, asked: str) -> list[list[int]]:
         """The tracks of each cluster that bears a name."""
         from vcn_trt import cast
 
-        cluster = self.tracks.tracks.cluster
+        cluster = self.opened.tracks.tracks.cluster
         return [(cluster == number).nonzero()[0].tolist() for number in cast.find(asked, self.known).numbers]
 
     def person(self, asked: str) -> list[int]:
@@ -163,7 +162,7 @@ class _Run:
     def others(self, tracks: Sequence[int], source: str | None) -> list[list[int]]:
         """Those that tracks are with now, person by person. Raises UsageError where they are not all the source's, or
         all there is of them."""
-        cluster = self.tracks.tracks.cluster
+        cluster = self.opened.tracks.tracks.cluster
         for track in tracks:
             if not 0 <= track < len(cluster):
                 raise UsageError(f"there is no track {track} in this run; expected 0 to {len(cluster) - 1}")
@@ -183,7 +182,7 @@ def _open(folder: Path) -> _Run:
     from vcn_trt import cast
     from vcn_trt.corrections import edit
 
-    return _Run(folder, edit.open_tracks(folder), cast.names(folder))
+    return _Run(folder, edit.open_run(folder), cast.names(folder))
 
 
 def _tracks(numbers: str) -> list[int]:
@@ -202,7 +201,7 @@ def _edit(kind: str, tracks: Sequence[int] = (), people: Sequence[Sequence[int]]
 def _correct(run: _Run, edit: Edit, no_report: bool) -> None:
     from vcn_trt.corrections.edit import append
 
-    _show(run.folder, append(run.folder, edit, run.tracks), no_report)
+    _show(run.folder, append(run.folder, edit, run.opened), no_report)
 
 
 def _show(folder: Path, corrected: Corrected, no_report: bool) -> None:

@@ -13,7 +13,7 @@ from vcn_trt.console import ERR, OUT, progress
 from vcn_trt.errors import UsageError
 
 if TYPE_CHECKING:
-    from vcn_trt.api import Answer
+    from vcn_trt.answer import Answer
     from vcn_trt.find import Query, Range
     from vcn_trt.media import Media
 
@@ -40,12 +40,13 @@ def report(
     force: Force = False,
 ) -> None:
     """Make report.html of a finished run anew: it needs the run directory alone, not the videos."""
-    from vcn_trt import api, cast
+    from vcn_trt import cast
+    from vcn_trt.answer import open_run
     from vcn_trt.export.files import write_all
     from vcn_trt.report import page
     from vcn_trt.store import find_embeddings
 
-    answer = api.open_run(folder)
+    answer = open_run(folder)
     also = page.Told(cast.names(folder), answer.record)
     html = page.document(answer.tracks, answer.people, find_embeddings(folder / "embeddings.npz"), also)
     path = out or folder / page.FILE
@@ -195,10 +196,10 @@ def why(
 
     Similarities are losses: lower is nearer.
     """
-    from vcn_trt import api
     from vcn_trt import why as reasons
+    from vcn_trt.answer import open_run
 
-    answer = api.open_run(folder)
+    answer = open_run(folder)
     found = reasons.explain(answer, a, b)
     if as_json:
         OUT.print_json(json.dumps(found.to_json()))
@@ -207,10 +208,11 @@ def why(
 
 
 def _open(folder: Path, media_folder: Path | None) -> tuple[Answer, dict[int, str | None], list[Media]]:
-    from vcn_trt import api, cast
+    from vcn_trt import cast
     from vcn_trt import media as clips
+    from vcn_trt.answer import open_run
 
-    answer = api.open_run(folder)
+    answer = open_run(folder)
     return answer, cast.names(folder), clips.of(answer.tracks, media_folder)
 
 

@@ -16,7 +16,7 @@ from av.video.reformatter import ColorRange, Colorspace
 from numpy.typing import NDArray
 
 from vcn_trt import draw
-from vcn_trt.api import Answer
+from vcn_trt.answer import Answer
 from vcn_trt.backends.cpu.container import open_source, read_claims
 from vcn_trt.backends.cpu.decode import open_decoder
 from vcn_trt.config import DecodeConfig

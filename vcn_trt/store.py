@@ -59,6 +59,18 @@ def read_table(path: Path, kind: type[AnyTable]) -> AnyTable:
     return kind(**columns)
 
 
+Stamp = tuple[int, ...] | None
+
+
+def stamp(path: Path) -> Stamp:
+    """Of a file: another when the file is; None where there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size, found.st_ino
+
+
 def write_images(path: Path, n: int, blocks: Iterator[NDArray[np.uint8]]) -> None:
     """n crops as one .npy, from blocks of any length; written in order, never mapped, so memory stays flat."""
     with path.open("wb") as file:

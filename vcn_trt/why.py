@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from vcn_trt.api import Answer
+from vcn_trt.answer import Answer
 from vcn_trt.cluster.people import seen_together
 from vcn_trt.corrections.bound import corrected
 from vcn_trt.errors import UsageError

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from vcn_trt import backends
-from vcn_trt.adapt.serfiq import crop_quality, mad_reject, mad_threshold, scrambled, track_quality, weak_tracks
+from vcn_trt.adapt.serfiq import crop_quality, scrambled
+from vcn_trt.adapt.weak import mad_reject, mad_threshold, track_quality, weak_tracks
 from vcn_trt.backends.base import FrameBatch
 from vcn_trt.backends.cpu.frame import CpuFrame
 from vcn_trt.config import DecodeConfig, DetectConfig

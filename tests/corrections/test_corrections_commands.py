@@ -299,15 +299,15 @@ def test_an_edit_of_a_large_run_is_quick_and_brings_no_torch(tmp_path: Path) -> 
     program = f"""
 import sys, time
 from pathlib import Path
-from vcn_trt.corrections.edit import append, open_tracks
+from vcn_trt.corrections.edit import append, open_run
 from vcn_trt.corrections.fold import Edit
 folder = Path({str(tmp_path / "large")!r})
-tracks = open_tracks(folder)
+opened = open_run(folder)
 people = [tuple(range(c, {n}, 200)) for c in range(200)]
 for c in range(0, 6, 2):
-    append(folder, Edit("merge", people=(people[c], people[c + 1])), tracks)
+    append(folder, Edit("merge", people=(people[c], people[c + 1])), opened)
 started = time.process_time()
-append(folder, Edit("split", (50, 250), (people[50][2:],)), tracks)
+append(folder, Edit("split", (50, 250), (people[50][2:],)), opened)
 print(time.process_time() - started)
 print(*[m for m in ("torch", "sklearn", "onnxruntime") if m in sys.modules])
 """

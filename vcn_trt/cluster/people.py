@@ -4,8 +4,9 @@ to find it."""
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,8 @@ from vcn_trt.types import UNKNOWN, Bridge, Clusters, Faces, Merge, Near, Tracks,
 
 SCHEMA = "vcn-trt/clusters/1"
 FILE = "clusters.json"
+KNOWN = {"tracks", "screen_seconds", "representative"}
+"""What a cluster's tracks alone decide."""
 
 
 def to_json(
@@ -28,13 +31,13 @@ def to_json(
     people: Clusters,
     names: Mapping[int, str] | None = None,
     corrections: Sequence[str] = (),
-    earlier: Sequence[dict[str, Any]] = (),
+    earlier: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The answer in the form of the output contract. names: of clusters that have one; corrections: the ids of those
-    that it agrees with; earlier: the clusters of another answer on the same tracks: what is known of them is not made
+    that it agrees with; earlier: another answer on the same tracks, of whose clusters what is known is not found
     again."""
     names = names or {}
-    known = {tuple(c["tracks"]): c for c in earlier}
+    known = {tuple(c["tracks"]): c for c in (earlier or {}).get("clusters", ()) if c.keys() >= KNOWN}
     clusters = []
     for number in range(1, people.n_clusters + 1):
         own = np.flatnonzero(table.cluster == number)
@@ -48,17 +51,22 @@ def to_json(
         "clusters": clusters,
         "tracks": [
             {
-                "id": int(table.track[i]),
-                "video": int(table.video[i]),
-                "shot": int(table.shot[i]),
-                "start": int(table.start[i]),
-                "stop": int(table.stop[i]),
-                "cluster": int(table.cluster[i]),
-                "status": str(table.status[i]),
-                "quality": _number(table.quality[i]),
-                "threshold": _number(people.thresholds[i]),
+                "id": track,
+                "video": video,
+                "shot": shot,
+                "start": start,
+                "stop": stop,
+                "cluster": cluster,
+                "status": status,
+                "quality": quality,
+                "threshold": threshold,
             }
-            for i in range(len(table))
+            for track, video, shot, start, stop, cluster, status, quality, threshold in zip(
+                *map(np.ndarray.tolist, (table.track, table.video, table.shot, table.start, table.stop)),
+                *map(np.ndarray.tolist, (table.cluster, table.status)),
+                *map(_numbers, (table.quality, people.thresholds)),
+                strict=True,
+            )
         ],
         "merges": [vars(merge) for merge in people.merges],
         "apart": [vars(near) for near in people.apart],
@@ -82,6 +90,20 @@ def read(folder: Path) -> dict[str, Any]:
     if schema != SCHEMA:
         raise RunError(f"{path} is of schema {schema!r}, this version reads {SCHEMA!r}")
     return answer
+
+
+@dataclass(frozen=True, eq=False)
+class Read:
+    """An answer as it stands in a file. stamp: of the file, as of `store.stamp`."""
+
+    tree: dict[str, Any]
+    stamp: store.Stamp
+
+
+def read_again(folder: Path, before: Read | None) -> Read:
+    """As `read`; what was read or written before is not parsed again while the file is the same."""
+    stamp = store.stamp(folder / FILE)
+    return before if before is not None and stamp == before.stamp else Read(read(folder), stamp)
 
 
 def from_json(answer: dict[str, Any]) -> Clusters:
@@ -115,14 +137,18 @@ def by_size(found: NDArray[np.int64]) -> NDArray[np.int32]:
 
 def seen_together(table: Tracks) -> NDArray[np.int64]:
     """Pairs of tracks with a frame in common: two faces seen at once. (m, 2), first below second"""
-    pairs = []
-    order = np.lexsort((table.start, table.video))
-    open_: list[int] = []
-    for j in order.tolist():
-        open_ = [i for i in open_ if table.video[i] == table.video[j] and table.stop[i] > table.start[j]]
-        pairs += [(min(i, j), max(i, j)) for i in open_]
-        open_.append(j)
-    return np.array(sorted(pairs), np.int64).reshape(-1, 2)
+    pairs = [np.zeros((0, 2), np.int64)]
+    for video in np.unique(table.video):
+        here = np.flatnonzero(table.video == video)
+        here = here[np.argsort(table.start[here], kind="stable")]
+        # Those that begin later, and before a track's end, follow it in a row.
+        place = np.arange(len(here))
+        follow = np.maximum(np.searchsorted(table.start[here], table.stop[here]) - place - 1, 0)
+        one = np.repeat(place, follow)
+        other = one + 1 + np.arange(len(one)) - np.repeat(np.cumsum(follow) - follow, follow)
+        pairs.append(np.sort(np.stack([here[one], here[other]], 1), axis=1))
+    found = np.concatenate(pairs)
+    return np.asarray(found[np.lexsort((found[:, 1], found[:, 0]))])
 
 
 def of_one_person(pairs: NDArray[np.int64], labels: NDArray[np.int32]) -> NDArray[np.int64]:
@@ -178,5 +204,5 @@ def _representative(faces: Faces, own: Tracks) -> int:
     return int(rows[np.where(side >= np.median(side), frontal, -np.inf).argmax()])
 
 
-def _number(value: float) -> float | None:
-    return None if np.isnan(value) else round(float(value), 6)
+def _numbers(values: NDArray[np.floating[Any]]) -> list[float | None]:
+    return [None if math.isnan(x) else round(x, 6) for x in values.tolist()]

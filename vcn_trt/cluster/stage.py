@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vcn_trt import store
-from vcn_trt.adapt.serfiq import mad_reject, track_quality, weak_tracks
 from vcn_trt.adapt.stage import Adaptation
+from vcn_trt.adapt.weak import mad_reject, track_quality, weak_tracks
 from vcn_trt.backends.base import Backend, Ops
 from vcn_trt.cluster import cuml
 from vcn_trt.cluster.alike import crop_profiles, track_profiles
@@ -75,7 +75,7 @@ def cluster(
     people, table = relabelled(people, labels), table.with_columns(status=status)
     (desk.folder / ".work").mkdir()
     save_grouped(desk.folder / GROUPED, Grouped(labels, status, *uncorrected, by_hand.state.applied))
-    told = write_answer(desk.folder, tracks, table, people, by_hand)
+    told, _ = write_answer(desk.folder, tracks, table, people, by_hand)
     desk.progress(tracks.n_tracks, tracks.n_tracks, "tracks")
     unknown = {s: int((table.status == s).sum()) for s in STATUSES[1:]}
     return facts | {

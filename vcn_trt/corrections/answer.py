@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -67,28 +67,29 @@ def write_answer(
     table: Tracks,
     clusters: Clusters,
     bound: Bound,
-    earlier: Sequence[dict[str, Any]] = (),
-) -> list[str]:
+    earlier: Mapping[str, Any] | None = None,
+) -> tuple[list[str], dict[str, Any]]:
     """Both files into a folder, from labels that agree with the corrections. table: with its status; earlier: as of
-    `people.to_json`. -> what is to be told of names"""
+    `people.to_json`. -> what is to be told of names, and what `clusters.json` holds"""
     names, told = names_of(clusters.labels, bound.state.names)
     labelled = table.with_columns(cluster=clusters.labels)
     store.write_table(folder / TRACKS, [labelled], Tracks)
     answer = people.to_json(tracks, labelled, clusters, names, bound.state.applied, earlier)
     write_text(folder / people.FILE, json.dumps(answer, ensure_ascii=False) + "\n")
-    return told
+    return told, answer
 
 
-def correct(folder: Path, tracks: TrackSet, grouped: Grouped, bound: Bound) -> list[str]:
-    """The answer of a run directory anew. -> what is to be told"""
+def correct(
+    folder: Path, tracks: TrackSet, grouped: Grouped, bound: Bound, known: people.Read | None = None
+) -> tuple[list[str], people.Read]:
+    """The answer of a run directory anew. known: as of `people.read_again`. -> what is to be told, and the answer"""
     labels, status = grouped.corrected(bound)
-    before = people.read(folder)
+    before = people.read_again(folder, known).tree
     clusters = people.relabelled(people.from_json(before), labels)
     aside = folder / ".work" / "corrected"
     aside.mkdir(exist_ok=True)
-    earlier = [c for c in before["clusters"] if c.keys() >= {"tracks", "screen_seconds", "representative"}]
-    told = write_answer(aside, tracks, tracks.tracks.with_columns(status=status), clusters, bound, earlier)
+    told, answer = write_answer(aside, tracks, tracks.tracks.with_columns(status=status), clusters, bound, before)
     for name in (TRACKS, people.FILE):
         os.replace(aside / name, folder / name)
     aside.rmdir()
-    return told
+    return told, people.Read(answer, store.stamp(folder / people.FILE))

@@ -23,8 +23,9 @@ class Apart:
         number = len(self.pairs)
         self.pairs.append((set(left), set(right)))
         for side, tracks in enumerate(self.pairs[-1]):
+            here = number, side
             for track in tracks:
-                self.sides[track].add((number, side))
+                self.sides[track].add(here)
         return number
 
     def remove(self, track: int, side: Side) -> None:

@@ -13,7 +13,7 @@ from vcn_trt.corrections import log as logs
 from vcn_trt.corrections import words
 from vcn_trt.corrections.anchors import Finder, fingerprints
 from vcn_trt.corrections.event import Event
-from vcn_trt.corrections.fold import Edit, State, fold
+from vcn_trt.corrections.fold import Edit, Fold, State
 from vcn_trt.corrections.log import Log
 from vcn_trt.known import Known
 from vcn_trt.types import TrackSet
@@ -67,7 +67,7 @@ def of_run(folder: Path, tracks: TrackSet, sources: Iterable[Mapping[str, str]])
     """The corrections of a run directory. sources: of its record. Raises RunError where the log is of a newer
     version."""
     log = logs.read(folder)
-    return bound(log, Finder(tracks, fingerprints(sources, tracks.videos))) if log.events else Bound(told=log.notes)
+    return Binder(tracks, sources).bound(log) if log.events else Bound(told=log.notes)
 
 
 def corrected(folder: Path, tracks: TrackSet, sources: Iterable[Mapping[str, str]]) -> set[int]:
@@ -76,25 +76,48 @@ def corrected(folder: Path, tracks: TrackSet, sources: Iterable[Mapping[str, str
     return set().union(state.no_face, *state.people, *(side for pair in state.apart for side in pair))
 
 
-def bound(log: Log, finder: Finder) -> Bound:
-    """A log in the numbers of a run's tracks."""
-    edits, told = [], [*log.notes]
-    for event in log.edits:
-        edit, lost, of = _edit(event, finder)
-        gone = edit is None
-        if lost or gone:
-            what = "cannot be applied, for" if gone else "is applied without some of its tracks:"
-            told.append(f"correction {words.sentence(event)} {what} {lost} of its {of} tracks are not in this run")
-        if edit is not None:
-            edits.append(edit)
-    state = fold(edits)
-    told += [f"correction {words.contradiction(c, log.events)}; it is not applied" for c in state.contradictions]
-    return Bound(tuple(edits), state, tuple(told))
+class Binder:
+    """Logs in the numbers of a run's tracks. What was found is kept: between two edits little of a log is new. sources:
+    of the run's record."""
+
+    def __init__(self, tracks: TrackSet, sources: Iterable[Mapping[str, str]]) -> None:
+        self.finder = Finder(tracks, fingerprints(sources, tracks.videos))
+        self._edits: dict[str, tuple[Event, _Found]] = {}
+        self._last: tuple[Log, Bound] | None = None
+        self._fold = Fold()
+
+    def bound(self, log: Log) -> Bound:
+        if self._last is None or self._last[0] != log:
+            self._last = log, self._bound(log)
+        return self._last[1]
+
+    def _bound(self, log: Log) -> Bound:
+        edits, told = [], [*log.notes]
+        for event in log.edits:
+            edit, lost, of = self._edit(event)
+            gone = edit is None
+            if lost or gone:
+                what = "cannot be applied, for" if gone else "is applied without some of its tracks:"
+                told.append(f"correction {words.sentence(event)} {what} {lost} of its {of} tracks are not in this run")
+            if edit is not None:
+                edits.append(edit)
+        state = self._fold.state(tuple(edits))
+        told += [f"correction {words.contradiction(c, log.events)}; it is not applied" for c in state.contradictions]
+        return Bound(tuple(edits), state, tuple(told))
+
+    def _edit(self, event: Event) -> _Found:
+        kept = self._edits.get(event.id)
+        if kept is None or kept[0] is not event:  # as read from the log it is the same from then on
+            found = kept[1] if kept is not None and kept[0] == event else _edit(event, self.finder)
+            kept = self._edits[event.id] = event, found
+        return kept[1]
 
 
-def _edit(event: Event, finder: Finder) -> tuple[Edit | None, int, int]:
-    """The edit, None where too little of it is left; how many of its tracks are lost, of how many."""
+_Found = tuple[Edit | None, int, int]
+"""The edit, None where too little of it is left; how many of its tracks are lost, of how many."""
 
+
+def _edit(event: Event, finder: Finder) -> _Found:
     everyone = [[finder.track(a) for a in anchors] for anchors in (event.tracks, *event.people)]
     lost, of = sum(t is None for own in everyone for t in own), sum(map(len, everyone))
     tracks, *people = (tuple(dict.fromkeys(t for t in own if t is not None)) for own in everyone)

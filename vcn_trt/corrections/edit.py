@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from vcn_trt import store
+from vcn_trt.cluster import people
 from vcn_trt.corrections import log as logs
 from vcn_trt.corrections import words
-from vcn_trt.corrections.anchors import Finder, fingerprints
 from vcn_trt.corrections.answer import TRACKS, correct, read_grouped
-from vcn_trt.corrections.bound import Bound, bound
+from vcn_trt.corrections.bound import Binder, Bound
 from vcn_trt.corrections.event import Event, stamped
 from vcn_trt.corrections.fold import Contradiction, Edit, State
 from vcn_trt.corrections.log import Log
@@ -43,21 +43,31 @@ class ContradictionError(RunError):
 @dataclass(frozen=True)
 class Corrected:
     """event: what was added to the log. state: what holds now. told: what a person should know: corrections that cannot
-    be applied, names that meet."""
+    be applied, names that meet. answer: `clusters.json` as it is now."""
 
     event: Event
     state: State
     told: tuple[str, ...]
+    answer: people.Read
 
 
-def append(folder: Path, edit: Edit, tracks: TrackSet | None = None) -> Corrected:
-    """Add an edit, by the numbers of the run's tracks, people by all of theirs; apply it. tracks: the run's, where the
-    caller has them. Raises UsageError for what cannot be meant, ContradictionError where it contradicts, RunError where
-    it cannot be written."""
+@dataclass(frozen=True, eq=False)
+class Opened:
+    """What a caller who corrects a run again and again has of it. binder: of these tracks, or of these under another
+    answer. answer: as it was last seen."""
+
+    tracks: TrackSet
+    binder: Binder
+    answer: people.Read | None = None
+
+
+def append(folder: Path, edit: Edit, opened: Opened | None = None) -> Corrected:
+    """Add an edit, by the numbers of the run's tracks, people by all of theirs; apply it. Raises UsageError for what
+    cannot be meant, ContradictionError where it contradicts, RunError where it cannot be written."""
 
     def event(now: _Now) -> Event:
-        check(edit, now.tracks.n_tracks)
-        anchor = now.finder.anchor
+        check(edit, now.opened.tracks.n_tracks)
+        anchor = now.opened.binder.finder.anchor
         return stamped(
             edit.kind,
             tracks=tuple(anchor(t) for t in edit.tracks),
@@ -65,29 +75,28 @@ def append(folder: Path, edit: Edit, tracks: TrackSet | None = None) -> Correcte
             name=edit.name,
         )
 
-    with _open(folder, tracks) as now:
+    with _open(folder, opened) as now:
         return now.add(event(now))
 
 
-def undo(folder: Path, id: str | None = None, tracks: TrackSet | None = None) -> Corrected:
+def undo(folder: Path, id: str | None = None, opened: Opened | None = None) -> Corrected:
     """Take an edit back: the last one that holds, or the one of this id (its beginning does)."""
-    with _open(folder, tracks) as now:
+    with _open(folder, opened) as now:
         holds = [event.id for event in now.log.edits]
         return now.add(stamped("undo", of=_chosen(id, holds, "nothing to undo: no correction holds")))
 
 
-def redo(folder: Path, id: str | None = None, tracks: TrackSet | None = None) -> Corrected:
+def redo(folder: Path, id: str | None = None, opened: Opened | None = None) -> Corrected:
     """Let an edit hold again: the one undone last, or the one of this id."""
-    with _open(folder, tracks) as now:
+    with _open(folder, opened) as now:
         undone = now.log.undone
         gone = sorted(undone, key=undone.__getitem__)
         return now.add(stamped("redo", of=_chosen(id, gone, "nothing to redo: no correction is undone")))
 
 
-def state(folder: Path, tracks: TrackSet | None = None) -> Bound:
+def state(folder: Path) -> Bound:
     """What the log of a run says, and what of it cannot be applied. Nothing is written."""
-    now = _read(folder, tracks)
-    return bound(now.log, now.finder)
+    return open_run(folder).binder.bound(logs.read(folder))
 
 
 def unwritable(folder: Path) -> str:
@@ -101,9 +110,11 @@ def unwritable(folder: Path) -> str:
     return "" if os.access(folder, os.W_OK) else "Permission denied"
 
 
-def open_tracks(folder: Path) -> TrackSet:
-    """The tracks of a finished run, in no time and without torch. Raises RunError where there is none."""
-    return _tracks(folder, _record(folder))
+def open_run(folder: Path) -> Opened:
+    """A finished run, in no time and without torch. Raises RunError where there is none."""
+    record = _record(folder)
+    tracks = store.read_track_set(folder, TRACKS, [store.video_from_json(v) for v in record["videos"]])
+    return Opened(tracks, Binder(tracks, record["sources"]))
 
 
 def check(edit: Edit, n: int) -> None:
@@ -126,26 +137,25 @@ def check(edit: Edit, n: int) -> None:
 @dataclass(frozen=True, eq=False)
 class _Now:
     folder: Path
-    tracks: TrackSet
-    finder: Finder
+    opened: Opened
     log: Log
 
     def add(self, event: Event) -> Corrected:
-        log = self.log + event
-        after = bound(log, self.finder)
+        log, tracks, bound = self.log + event, self.opened.tracks, self.opened.binder.bound
+        after = bound(log)
         self._refuse_new(after.state, log, event)
-        grouped = read_grouped(self.folder, self.tracks)
+        grouped = read_grouped(self.folder, tracks)
         for stage in ("cluster", "report"):  # their files are no more what their stamps say
             (self.folder / ".work" / f"{stage}.json").unlink(missing_ok=True)
         logs.append(self.folder, event)
-        told = correct(self.folder, self.tracks, grouped, after)
-        return Corrected(event, after.state, (*after.told, *told))
+        told, answer = correct(self.folder, tracks, grouped, after, self.opened.answer)
+        return Corrected(event, after.state, (*after.told, *told), answer)
 
     def _refuse_new(self, state: State, log: Log, event: Event) -> None:
         """Raise ContradictionError for a contradiction that was not there before the event."""
         if not state.contradictions:
             return
-        before = {c.id for c in bound(self.log, self.finder).state.contradictions}
+        before = {c.id for c in self.opened.binder.bound(self.log).state.contradictions}
         for found in state.contradictions:
             if found.id not in before:
                 first = found.other or found.id
@@ -155,10 +165,9 @@ class _Now:
                 raise ContradictionError(message, found, why)
 
 
-def _read(folder: Path, tracks: TrackSet | None) -> _Now:
-    record = _record(folder)
-    tracks = tracks or _tracks(folder, record)
-    return _Now(folder, tracks, Finder(tracks, fingerprints(record["sources"], tracks.videos)), logs.read(folder))
+def _read(folder: Path, opened: Opened | None) -> _Now:
+    _record(folder)
+    return _Now(folder, opened or open_run(folder), logs.read(folder))
 
 
 def _record(folder: Path) -> dict[str, Any]:
@@ -170,19 +179,15 @@ def _record(folder: Path) -> dict[str, Any]:
     return record
 
 
-def _tracks(folder: Path, record: dict[str, Any]) -> TrackSet:
-    return store.read_track_set(folder, TRACKS, [store.video_from_json(v) for v in record["videos"]])
-
-
 @contextmanager
-def _open(folder: Path, tracks: TrackSet | None) -> Iterator[_Now]:
+def _open(folder: Path, opened: Opened | None) -> Iterator[_Now]:
     """The run, for this process alone."""
     read_record(folder)
     try:
         (folder / ".work").mkdir(exist_ok=True)
         with (folder / ".work" / "lock").open("w") as lock:
             _wait_for(lock, folder)
-            yield _read(folder, tracks)
+            yield _read(folder, opened)
     except OSError as error:
         raise RunError(
             f"cannot write to {error.filename or folder} ({error.strerror}): make it writable to correct this run"

@@ -62,24 +62,32 @@ class State:
 
 def fold(edits: Iterable[Edit]) -> State:
     """The edits that hold, in their order, to what they say together."""
-    hand = _Hand()
-    applied, refused = [], []
-    for edit in edits:
-        try:
-            hand.take(edit)
-            applied.append(edit.id)
-        except _Contradicts as found:
-            refused.append(Contradiction(edit.id, found.other, str(found)))
-    return State(
-        people=tuple(frozenset(m) for m in sorted(hand.members.values(), key=min)),
-        placed=frozenset(hand.placed),
-        apart=tuple((frozenset(a), frozenset(b)) for a, b in hand.apart.pairs if a and b),
-        no_face=frozenset(hand.no_face),
-        rejected=frozenset(hand.rejected),
-        names=hand.namings(),
-        applied=tuple(applied),
-        contradictions=tuple(refused),
-    )
+    return Fold().state(tuple(edits))
+
+
+class Fold:
+    """`fold` again and again: where the edits are those of the last time and more, only the new ones are taken."""
+
+    def __init__(self) -> None:
+        self._begin()
+
+    def _begin(self) -> None:
+        self._taken: tuple[Edit, ...] = ()
+        self._hand = _Hand()
+        self._applied: list[str] = []
+        self._refused: list[Contradiction] = []
+
+    def state(self, edits: tuple[Edit, ...]) -> State:
+        if edits[: len(self._taken)] != self._taken:
+            self._begin()
+        for edit in edits[len(self._taken) :]:
+            try:
+                self._hand.take(edit)
+                self._applied.append(edit.id)
+            except _Contradicts as found:
+                self._refused.append(Contradiction(edit.id, found.other, str(found)))
+        self._taken = edits
+        return self._hand.state(self._applied, self._refused)
 
 
 class _Contradicts(Exception):
@@ -138,7 +146,19 @@ class _Hand:
         else:
             self._call_anew(edit)
 
-    def namings(self) -> tuple[Naming, ...]:
+    def state(self, applied: Iterable[str], refused: Iterable[Contradiction]) -> State:
+        return State(
+            people=tuple(frozenset(m) for m in sorted(self.members.values(), key=min)),
+            placed=frozenset(self.placed),
+            apart=tuple((frozenset(a), frozenset(b)) for a, b in self.apart.pairs if a and b),
+            no_face=frozenset(self.no_face),
+            rejected=frozenset(self.rejected),
+            names=self._namings(),
+            applied=tuple(applied),
+            contradictions=tuple(refused),
+        )
+
+    def _namings(self) -> tuple[Naming, ...]:
         own = defaultdict(set)
         for track, id in self.naming.items():
             own[id].add(track)

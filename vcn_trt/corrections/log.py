@@ -7,7 +7,9 @@ import fcntl
 import json
 import os
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from vcn_trt.corrections.event import EDITS, SCHEMA, Event, from_tree, to_line
 from vcn_trt.errors import RunError
@@ -59,10 +61,8 @@ def read(folder: Path) -> Log:
         if not line.strip():
             continue
         try:
-            tree = json.loads(line)
-            schema = tree["schema"]
-            if schema == SCHEMA:
-                event = from_tree(tree)
+            schema, event = _line(line)
+            if event is not None:
                 events.setdefault(event.id, event)
         except (ValueError, KeyError, TypeError, RecursionError):
             notes.append(f"{FILE}, line {number}: no whole correction, passed over")
@@ -73,6 +73,15 @@ def read(folder: Path) -> Log:
                 "that wrote it"
             )
     return Log(tuple(events.values()), tuple(notes))
+
+
+@lru_cache(maxsize=4096)
+def _line(line: bytes) -> tuple[Any, Event | None]:
+    """Its schema, and its event where that is ours; lines are never changed, and a log is read with every edit. Raises
+    ValueError, KeyError, TypeError or RecursionError for what is no line of a log."""
+    tree = json.loads(line)
+    schema = tree["schema"]
+    return schema, from_tree(tree) if schema == SCHEMA else None
 
 
 def append(folder: Path, event: Event) -> None:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from vcn_trt import store
 from vcn_trt.cluster.people import seen_together
 from vcn_trt.config import ClusterConfig, load
-from vcn_trt.corrections import edit
+from vcn_trt.corrections import edit, log
 from vcn_trt.corrections.fold import State
 from vcn_trt.ragged import Ragged, unit_rows
 from vcn_trt.types import UNKNOWN, TrackSet
@@ -40,14 +40,14 @@ class Suggestion:
     tracks: tuple[int, int]
 
 
-def suggestions(folder: Path, tracks: TrackSet | None = None, most: int = 100) -> list[Suggestion]:
+def suggestions(folder: Path, most: int = 100) -> list[Suggestion]:
     """Of a run as it is corrected now, no more than `most`; pairs that were answered, or that one frame shows, are left
     out. Raises RunError where the vectors are missing."""
-    found = tracks or edit.open_tracks(folder)
+    opened = edit.open_run(folder)
     vectors = store.read_embeddings(folder / VECTORS)
     config = load(folder / "config.toml").cluster
     crops = vectors.base if vectors.adapted is None else vectors.adapted
-    return ranked(found, crops, edit.state(folder, found).state, config, most)
+    return ranked(opened.tracks, crops, opened.binder.bound(log.read(folder)).state, config, most)
 
 
 def ranked(

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from vcn_trt import labels
-from vcn_trt.api import Answer
+from vcn_trt.answer import Answer
 from vcn_trt.errors import UsageError, VcnError
 from vcn_trt.export import edl, fcp7xml, fcpxml, otio, ranges, spreadsheet, truth, webvtt
 from vcn_trt.export.files import places, write_all

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vcn_trt.adapt.serfiq import weak_tracks
+from vcn_trt.adapt.weak import weak_tracks
 from vcn_trt.cluster.people import of_one_person, seen_together
 from vcn_trt.types import UNKNOWN, Clusters, TrackSet
 

@@ -84,10 +84,9 @@ def film(tracks: TrackSet) -> dict[str, Any]:
 def answer(tracks: TrackSet, people: Clusters, names: Mapping[int, str | None], facts: Facts) -> dict[str, Any]:
     """Who is who: people, Unknown, and of each track its person, quality and threshold."""
     everyone = cast.cast(names)
-    own = [np.flatnonzero(np.isin(people.labels, person.numbers)) for person in everyone]
-    number = np.full(tracks.n_tracks, UNKNOWN)
-    for person, rows in zip(everyone, own, strict=True):
-        number[rows] = person.numbers[0]
+    first = {number: person.numbers[0] for person in everyone for number in person.numbers}
+    number = np.array([first.get(label, UNKNOWN) for label in people.labels.tolist()], np.int64)
+    own = [np.flatnonzero(number == person.numbers[0]) for person in everyone]
     return {
         "method": people.method,
         "people": [_person(p, names) | facts(rows) for p, rows in zip(everyone, own, strict=True)],

@@ -48,6 +48,7 @@ class Review:
         self._vectors: tuple[Any, Embeddings] | None = None
         self._map: tuple[Any, dict[str, Any]] | None = None
         self._stamps: tuple[Any, ...] = ()
+        self._written: people.Read | None = None
         self._read()
 
     def whole(self) -> dict[str, Any]:
@@ -74,7 +75,7 @@ class Review:
         with self._turn:
             self._refresh()
             wanted = edit_of(asked, self._everyone())
-            return self._done(edit.append(self.folder, wanted, self._tracks))
+            return self._done(edit.append(self.folder, wanted, self._opened()))
 
     def turn(self, kind: str, asked: Any) -> dict[str, Any]:
         """Undo or redo the correction of an id."""
@@ -84,14 +85,14 @@ class Review:
         with self._turn:
             self._refresh()
             change = edit.undo if kind == "undo" else edit.redo
-            return self._done(change(self.folder, id, self._tracks))
+            return self._done(change(self.folder, id, self._opened()))
 
     def suggestions(self) -> list[dict[str, Any]]:
         """Who may be one person, the likeliest first, by the nearest tracks of both."""
         with self._turn:
             self._refresh()
             tracks, vectors = self._tracks, self._embeddings()
-            state, config = edit.state(self.folder, tracks).state, load(self.folder / "config.toml").cluster
+            state, config = self._bound.state, load(self.folder / "config.toml").cluster
         if vectors is None:
             raise RunError(f"{self.folder / VECTORS} is gone, and likeness is told by it: run `vcn run` here again")
         crops = vectors.base if vectors.adapted is None else vectors.adapted
@@ -146,7 +147,8 @@ class Review:
     def _read(self) -> None:
         """Everything anew. Raises VcnError where the run cannot be read."""
         self._stamps = self._stamps_now()
-        self._tracks = edit.open_tracks(self.folder)
+        opened = edit.open_run(self.folder)
+        self._tracks, self._binder = opened.tracks, opened.binder
         self._clips = media.of(self._tracks)
         self._facts: dict[bytes, dict[str, Any]] = {}
         self._film = gather.film(self._tracks)
@@ -157,15 +159,16 @@ class Review:
 
     def _read_answer(self) -> None:
         self._record = read_record(self.folder)
-        found = people.load(self.folder, {})
-        names = cast.names(self.folder)
+        self._written = people.read_again(self.folder, self._written)
+        found, names = people.from_json(self._written.tree), cast.named(self._written.tree)
         tracks = replace(self._tracks, tracks=store.read_table(self.folder / TRACKS, Tracks))
         if len(found.labels) != tracks.n_tracks:
             raise RunError(f"{self.folder / people.FILE} has {len(found.labels)} tracks, its tables {tracks.n_tracks}")
         self._tracks, self._labels, self._names = tracks, found.labels, names
         told = checks.check(tracks, found, gather.faceless_quality(self._record)).tree
         self._answer = gather.answer(tracks, found, names, self._of_person) | {"checks": told}
-        self._log, self._bound = log.read(self.folder), edit.state(self.folder, tracks)
+        self._log = log.read(self.folder)
+        self._bound = self._binder.bound(self._log)
 
     def _of_person(self, own: NDArray[np.int64]) -> dict[str, Any]:
         """What the pages tell of the person with these tracks; an edit leaves most people as they were."""
@@ -194,7 +197,10 @@ class Review:
             self._stamps = before
 
     def _stamps_now(self) -> tuple[Any, ...]:
-        return tuple(_stamp(self.folder / name) for name in (*FILM, *ANSWER))
+        return tuple(store.stamp(self.folder / name) for name in (*FILM, *ANSWER))
+
+    def _opened(self) -> edit.Opened:
+        return edit.Opened(self._tracks, self._binder, self._written)
 
     def _everyone(self) -> list[set[int]]:
         """The tracks of each person."""
@@ -202,7 +208,7 @@ class Review:
         return [set(np.flatnonzero(number == n).tolist()) for n in np.unique(number[number != UNKNOWN]).tolist()]
 
     def _done(self, made: edit.Corrected) -> dict[str, Any]:
-        self.edited = True
+        self.edited, self._written = True, made.answer
         self._refresh()
         return self._changed() | {"did": _row(made.event, ""), "told": list(made.told)}
 
@@ -229,7 +235,7 @@ class Review:
         }
 
     def _vectors_key(self) -> tuple[Any, ...]:
-        return (_stamp(self.folder / VECTORS), *self._stamps[: len(FILM)])
+        return (store.stamp(self.folder / VECTORS), *self._stamps[: len(FILM)])
 
     def _embeddings(self) -> Embeddings | None:
         key = self._vectors_key()
@@ -249,12 +255,3 @@ def address(track: int, frame: int) -> str:
 def _row(event: Event, state: str) -> dict[str, str]:
     says = words.says(event)
     return {"id": event.id, "time": event.time, "kind": event.kind, "says": says, "state": state}
-
-
-def _stamp(path: Path) -> tuple[int, ...] | None:
-    """What is another when a file is."""
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return found.st_mtime_ns, found.st_size, found.st_ino

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import secrets
 import socket
 import threading
@@ -27,6 +28,8 @@ def serve(folder: Path, port: int, videos: Path | None, opened: bool, say: Calla
     with listening(port) as listener:
         server, address = prepared(review, listener)
         say(address)
+        gc.collect()
+        gc.freeze()  # what stays: an edit has no tenth of a second to go through all of it
         if opened:
             threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
         with suppress(KeyboardInterrupt):  # the way to end it

@@ -33,15 +33,23 @@ function pick(track, on, between) {
     const own = Number(box.dataset.pick);
     on ? picked.add(own) : picked.delete(own);
   }
-  for (const box of boxes) box.checked = picked.has(Number(box.dataset.pick));
+  tick();
   lastPicked = track;
 }
 
 function unpick() {
   picked.clear();
   lastPicked = null;
-  for (const box of document.querySelectorAll("#view .pick")) box.checked = false;
+  tick();
   desk();
+}
+
+// The boxes as what is picked has them.
+function tick() {
+  for (const box of document.querySelectorAll("#view .pick")) {
+    box.checked = picked.has(Number(box.dataset.pick));
+    box.disabled = Boolean(review.read_only);
+  }
 }
 
 const onCast = () => document.querySelector("#view .cards") !== null;
