@@ -206,6 +206,30 @@ def test_the_map_keeps_people_apart_and_is_the_same_each_time(tmp_path: Path) ->
         assert np.linalg.norm(places[anna].mean(0) - places[~anna].mean(0)) > within
 
 
+def test_a_map_is_kept_for_the_next_report_of_the_same_vectors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    many = answer(tmp_path / "run", [Film()], [Seen(10 * i, 10 * i + 5, 1 + i % 2) for i in range(20)])
+    vectors, keep = vectors_of(many), tmp_path / "keep"
+    found = embedding_map(many.tracks, vectors, keep)
+    assert found == embedding_map(many.tracks, vectors)
+    made: list[int] = []
+    monkeypatch.setattr("vcn_trt.report.embedding_map._plane", lambda unit: made.append(len(unit)) or found["base"])
+    assert embedding_map(many.tracks, vectors, keep) == found
+    assert made == []
+    for path in keep.iterdir():  # a kill in the midst of it, or a disk that forgets
+        path.write_bytes(path.read_bytes()[:50])
+    monkeypatch.undo()
+    assert embedding_map(many.tracks, vectors, keep) == found
+    other = embedding_map(many.tracks, vectors_of(many, seed=1), keep)
+    assert other["base"] != found["base"]
+
+
+def test_a_map_that_cannot_be_kept_is_made_all_the_same(tmp_path: Path) -> None:
+    many = answer(tmp_path / "run", [Film()], [Seen(10 * i, 10 * i + 5, 1 + i % 2) for i in range(20)])
+    (tmp_path / "keep").write_text("no folder")
+    vectors = vectors_of(many)
+    assert embedding_map(many.tracks, vectors, tmp_path / "keep") == embedding_map(many.tracks, vectors)
+
+
 def test_a_map_that_cannot_be_made_says_why(made: Made) -> None:
     assert "no embeddings.npz" in embedding_map(made.tracks, None)["note"]
     few = embedding_map(made.tracks, vectors_of(made))

@@ -48,7 +48,8 @@ def report(
 
     answer = open_run(folder)
     also = page.Told(cast.names(folder), answer.record)
-    html = page.document(answer.tracks, answer.people, find_embeddings(folder / "embeddings.npz"), also)
+    vectors = find_embeddings(folder / "embeddings.npz")
+    html = page.document(answer.tracks, answer.people, vectors, also, folder / page.KEEP)
     path = out or folder / page.FILE
     write_all({path: html}, force or out is None)
     print(path)

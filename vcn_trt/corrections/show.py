@@ -15,5 +15,5 @@ def renew_report(folder: Path) -> None:
     """Write the page of the answer as it is now."""
     also = page.Told(cast.names(folder), read_record(folder))
     vectors = store.find_embeddings(folder / "embeddings.npz")
-    html = page.document(open_run(folder).tracks, people.load(folder, {}), vectors, also)
+    html = page.document(open_run(folder).tracks, people.load(folder, {}), vectors, also, folder / page.KEEP)
     replace_text(folder / page.FILE, html)

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
+from contextlib import suppress
+from importlib import metadata
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from vcn_trt import store
 from vcn_trt.ragged import Ragged, unit_rows
 from vcn_trt.spread import evenly
 from vcn_trt.types import Embeddings, TrackSet
@@ -20,9 +25,10 @@ FEWEST = 8
 _PERPLEXITY = 30.0
 
 
-def embedding_map(tracks: TrackSet, vectors: Embeddings | None) -> dict[str, Any]:
-    """-> tracks: those on the map; base, adapted: an [x, y] each, from 0 to 1000, None where there are no such vectors;
-    note: why some or all are missing, or "". The same input gives the same map."""
+def embedding_map(tracks: TrackSet, vectors: Embeddings | None, keep: Path | None = None) -> dict[str, Any]:
+    """keep: a folder where what takes seconds is kept, for the next report of the same vectors. -> tracks: those on the
+    map; base, adapted: an [x, y] each, from 0 to 1000, None where there are no such vectors; note: why some or all are
+    missing, or "". The same input gives the same map."""
     empty: dict[str, Any] = {"tracks": [], "base": None, "adapted": None}
     if vectors is None:
         return empty | {"note": "The run directory has no embeddings.npz, so there is no map."}
@@ -33,8 +39,12 @@ def embedding_map(tracks: TrackSet, vectors: Embeddings | None) -> dict[str, Any
     some = usable[evenly(len(usable), MAPPED)]
     rows = kept.take(some)
     note = f"{len(some)} of {len(usable)} tracks are on the map, evenly spread." if len(some) < len(usable) else ""
+
+    def places(values: NDArray[np.float32]) -> Any:
+        return _kept(unit_rows(Ragged(unit_rows(values[rows.values]), rows.offsets).mean()), keep).tolist()
+
     maps = {
-        name: None if values is None else _plane(unit_rows(Ragged(unit_rows(values[rows.values]), rows.offsets).mean()))
+        name: None if values is None else places(values)
         for name, values in (("base", vectors.base), ("adapted", vectors.adapted))
     }
     if maps["adapted"] is None:
@@ -42,8 +52,24 @@ def embedding_map(tracks: TrackSet, vectors: Embeddings | None) -> dict[str, Any
     return {"tracks": some.tolist(), **maps, "note": note}
 
 
-def _plane(unit: NDArray[np.floating[Any]]) -> list[list[int]]:
-    """unit: (n, dim) unit vectors."""
+def _kept(unit: NDArray[np.floating[Any]], keep: Path | None) -> NDArray[np.int64]:
+    """The plane of these vectors, as it was made before or made now."""
+    if keep is None:
+        return _plane(unit)
+    maker = f"{metadata.version('scikit-learn')} {unit.shape} {unit.dtype}"
+    path = keep / f"plane-{hashlib.sha256(maker.encode() + unit.tobytes()).hexdigest()[:16]}.npz"
+    before = store.read_npz(path)
+    if before is not None and set(before) == {"places"}:
+        return before["places"]
+    places = _plane(unit)
+    with suppress(OSError):  # a run that is read-only has its report all the same
+        keep.mkdir(parents=True, exist_ok=True)
+        store.replace_npz(path, {"places": places})
+    return places
+
+
+def _plane(unit: NDArray[np.floating[Any]]) -> NDArray[np.int64]:
+    """unit: (n, dim) unit vectors. -> (n, 2)"""
     # A second to import, and only the report needs them.
     from sklearn.manifold import TSNE
     from threadpoolctl import threadpool_limits
@@ -59,7 +85,7 @@ def _plane(unit: NDArray[np.floating[Any]]) -> list[list[int]]:
         ).fit_transform(np.asarray(unit, np.float32))
     low, high = found.min(0), found.max(0)
     places = 1000 * (found - low) / max(float((high - low).max()), 1e-12)
-    return [[int(x), int(y)] for x, y in places.round()]
+    return np.asarray(places.round().astype(np.int64))
 
 
 def _two_axes(values: NDArray[np.float64]) -> NDArray[np.float64]:

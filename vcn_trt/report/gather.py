@@ -38,9 +38,11 @@ def gather(
     names: Mapping[int, str | None],
     vectors: Embeddings | None,
     faceless: float = float("nan"),
+    keep: Path | None = None,
 ) -> dict[str, Any]:
     """names: of the clusters, as of `cast.names`. vectors: None leaves the map out. faceless: the quality of pictures
-    without a face, NaN where it was not measured. Clusters of one name are one person, by the number of the first."""
+    without a face, NaN where it was not measured. keep: as of `embedding_map`. Clusters of one name are one person, by
+    the number of the first."""
 
     def facts(own: NDArray[np.int64]) -> dict[str, Any]:
         face = pictures.cover(tracks, own)
@@ -60,7 +62,7 @@ def gather(
         "videos": seen["videos"],
         "tracks": seen["tracks"] | said["tracks"],
         "pictures": {picture.track: picture.source for picture in shown},
-        "map": embedding_map(tracks, vectors),
+        "map": embedding_map(tracks, vectors, keep),
     }
 
 

@@ -23,6 +23,8 @@ if TYPE_CHECKING:  # it brings torch, and a correction has no time for that
     from vcn_trt.adapt.stage import Adaptation
 
 FILE = "report.html"
+KEEP = ".work/report.keep"
+"""In a run directory: what the next report of the same vectors need not make again."""
 
 SCRIPTS = ("elements", "bars", "cast", "person", "timeline", "checks", "unknown", "map", "run", "main")
 """The files of js/, in their order; each is plain JavaScript, and together they are one script."""
@@ -48,7 +50,7 @@ def told(run: Run) -> Told:
 
 def report(desk: Desk, tracks: TrackSet, adapted: Adaptation, people: Clusters, also: Told) -> dict[str, Any]:
     """Write the page. -> facts for the record"""
-    write_text(desk.folder / FILE, document(tracks, people, adapted.vectors, also))
+    write_text(desk.folder / FILE, document(tracks, people, adapted.vectors, also, desk.keep))
     return {"bytes": (desk.folder / FILE).stat().st_size}
 
 
@@ -59,9 +61,11 @@ def load(folder: Path, facts: dict[str, Any]) -> Path:
 REPORT = Stage(name="report", version=2, files=(FILE,), compute=report, load=load)
 
 
-def document(tracks: TrackSet, people: Clusters, vectors: Embeddings | None, also: Told) -> str:
-    """The page as text. vectors: None where they are gone, which leaves out the map."""
-    data = gather(tracks, people, also.names, vectors, faceless_quality(also.record))
+def document(
+    tracks: TrackSet, people: Clusters, vectors: Embeddings | None, also: Told, keep: Path | None = None
+) -> str:
+    """The page as text. vectors: None where they are gone, which leaves out the map. keep: as of `embedding_map`."""
+    data = gather(tracks, people, also.names, vectors, faceless_quality(also.record), keep)
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("vcn_trt", "report"), autoescape=True, undefined=jinja2.StrictUndefined
     )

@@ -4,7 +4,7 @@ and of each person the most frontal good face."""
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vcn_trt.ingest import align
+from vcn_trt.overlap import cores, map_ahead
 from vcn_trt.types import Crops, Faces, TrackSet
 
 PICTURES = 2400
@@ -45,13 +46,18 @@ def of_tracks(tracks: TrackSet, some: Iterable[int]) -> list[Picture]:
     """The representative crop of each of these tracks that has one."""
     frames = tracks.tracks.representative_frame
     rows = [row for track in some if (row := nearest(tracks, track, int(frames[track]))) is not None]
-    found = []
-    for start in range(0, len(rows), _ROWS):
-        block = rows[start : start + _ROWS]
-        for row, image in zip(block, tracks.images[block], strict=True):
-            small = cv2.resize(image, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
-            found.append(Picture(int(tracks.crops.track[row]), int(tracks.crops.frame[row]), webp(small, QUALITY)))
-    return found
+
+    def crops() -> Iterator[tuple[int, NDArray[np.uint8]]]:
+        for start in range(0, len(rows), _ROWS):
+            block = rows[start : start + _ROWS]
+            yield from zip(block, tracks.images[block], strict=True)
+
+    def picture(crop: tuple[int, NDArray[np.uint8]]) -> Picture:
+        row, image = crop
+        small = cv2.resize(image, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
+        return Picture(int(tracks.crops.track[row]), int(tracks.crops.frame[row]), webp(small, QUALITY))
+
+    return [found for _, found in map_ahead(picture, crops(), cores())]
 
 
 def nearest(tracks: TrackSet, track: int, frame: int) -> int | None:

@@ -20,7 +20,7 @@ from vcn_trt.corrections.answer import TRACKS
 from vcn_trt.corrections.event import EDITS, Event
 from vcn_trt.corrections.suggest import VECTORS, ranked
 from vcn_trt.errors import RunError, UsageError, VcnError
-from vcn_trt.report import checks, gather, pictures
+from vcn_trt.report import checks, gather, page, pictures
 from vcn_trt.report.embedding_map import embedding_map
 from vcn_trt.review import still
 from vcn_trt.review.asked import edit_of
@@ -104,7 +104,7 @@ class Review:
             self._refresh()
             key, tracks, vectors = self._vectors_key(), self._tracks, self._embeddings()
         if self._map is None or self._map[0] != key:
-            self._map = key, embedding_map(tracks, vectors)
+            self._map = key, embedding_map(tracks, vectors, self.folder / page.KEEP)
         return self._map[1]
 
     def picture(self, track: int, frame: int) -> bytes:
