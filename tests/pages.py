@@ -64,14 +64,6 @@ def inline(page: str) -> list[str]:
     return [" ".join(span.split()) for span in re.findall(r"`([^`]+)`", _BLOCK.sub("", text(page)))]
 
 
-def words_of(span: str) -> list[str]:
-    """The words of a command in backticks, without variables before it and what [brackets] say may be left out."""
-    found = shlex.split(span)
-    while found and _VARIABLE.match(found[0]):
-        del found[0]
-    return found
-
-
 def verb(words: Sequence[str]) -> tuple[Command, list[str]]:
     """What `vcn` would call for these words, and what is left for it. Raises KeyError for a verb that is none."""
     command, left = typer.main.get_command(cli.app), list(words)
@@ -88,4 +80,6 @@ def read_by_vcn(words: Sequence[str]) -> None:
 
 
 def options(command: Command) -> set[str]:
-    return {name for parameter in command.params for name in (*parameter.opts, *parameter.secondary_opts)} | {"--help"}
+    """As they are typed."""
+    names = {name for parameter in command.params for name in (*parameter.opts, *parameter.secondary_opts)}
+    return {name for name in names if name.startswith("-")} | {"--help"}
