@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -24,6 +25,9 @@ from vcn_trt.zoo.export import export_onnx
 
 SMALL = ("detect.size=320", "quality.rule=off", "adapt.views=0", "adapt.outputs=128", "adapt.steps=1")
 BASES = ("sface", "mobilefacenet")
+
+Films = Callable[..., None]
+"""The fixture `films`."""
 
 
 def runs(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
@@ -54,14 +58,17 @@ def small(dim: int, dropout: float) -> FaceBase:
 
 
 def bench(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every part of a bench only decodes, for hundredths of a second; its own film is made, and short."""
+    """Every part of a bench only decodes, for a thousandth of a second; its own film is made, short
+    and small."""
 
     def offline(*given: Any) -> Path:
         raise VcnError("no network")
 
     opened, make = cli_bench._open, film.made
-    monkeypatch.setattr(cli_bench, "_open", lambda *given: replace(opened(*given), seconds=0.02))
+    monkeypatch.setattr(cli_bench, "_open", lambda *given: replace(opened(*given), seconds=0.001))
     for name in parts.PARTS:
         monkeypatch.setitem(parts.PARTS, name, decode)
     monkeypatch.setattr(film, "build", offline)
+    monkeypatch.setattr(film, "MADE_WIDTH", 64)
+    monkeypatch.setattr(film, "MADE_HEIGHT", 48)
     monkeypatch.setattr(film, "made", lambda path: make(path, frames=6))

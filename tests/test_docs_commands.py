@@ -5,12 +5,11 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
-import quick
 from engine_networks import base_of, saved
 from fake_bindings import Script
 from fake_card import FakeCard
@@ -18,6 +17,7 @@ from fake_trt import FakeTrt
 from machines import BARE
 from onnx import TensorProto, helper, numpy_helper
 from pages import commands
+from quick import Films
 from served import ended_at_once
 from test_cli_engines import HERE
 from test_editors import vcn
@@ -30,28 +30,6 @@ from vcn_trt.errors import DeviceError
 from vcn_trt.types import Tracks
 from vcn_trt.zoo import bases, fetch
 from vcn_trt.zoo.export import export_onnx
-
-Films = Callable[..., None]
-
-
-@pytest.fixture
-def films(face_film: Path, tmp_path: Path, weights_home: Path, monkeypatch: pytest.MonkeyPatch) -> Films:
-    """Puts the film into the current folder under each of the names. $VCN_HOME has the weights and nothing else."""
-    home = tmp_path / "home"
-    home.mkdir()
-    (home / "weights").symlink_to(weights_home / "weights")
-    monkeypatch.setenv("VCN_HOME", str(home))
-    (tmp_path / "here").mkdir()
-    monkeypatch.chdir(tmp_path / "here")
-    quick.runs(monkeypatch, tmp_path)
-    quick.bench(monkeypatch)
-
-    def put(*names: str) -> None:
-        for name in names:
-            Path(name).parent.mkdir(exist_ok=True)
-            shutil.copy(face_film, name)
-
-    return put
 
 
 @pytest.fixture
