@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -11,6 +12,8 @@ import pytest
 from hypothesis import settings
 
 if TYPE_CHECKING:
+    from quick import Films
+
     from vcn_trt.sample.sources import Footage
 
 # Threads that wait for each other give way: on cores that others use as well, those that spin halve the speed.
@@ -106,3 +109,26 @@ def face_film(face_photographs: Footage, tmp_path_factory: pytest.TempPathFactor
     import faces
 
     return faces.write(tmp_path_factory.mktemp("film") / "film.mp4", face_photographs)
+
+
+@pytest.fixture
+def films(face_film: Path, weights_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Films:
+    """An empty folder to be in, and $VCN_HOME with the weights alone, for commands that are made quick. Called with
+    names, it puts the film there under each of them."""
+    import quick
+
+    home, here = tmp_path / "home", tmp_path / "here"
+    home.mkdir()
+    here.mkdir()
+    (home / "weights").symlink_to(weights_home / "weights")
+    monkeypatch.setenv("VCN_HOME", str(home))
+    monkeypatch.chdir(here)
+    quick.runs(monkeypatch, tmp_path)
+    quick.bench(monkeypatch)
+
+    def put(*names: str) -> None:
+        for name in names:
+            Path(name).parent.mkdir(exist_ok=True)
+            shutil.copy(face_film, name)
+
+    return put

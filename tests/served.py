@@ -5,7 +5,8 @@ from __future__ import annotations
 import http.client
 import json
 import threading
-from collections.abc import Iterator
+import webbrowser
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,9 +14,12 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import numpy as np
+import pytest
+import uvicorn
 from casts import Film, Seen, answer
 
 from vcn_trt import store
+from vcn_trt.review import serve
 from vcn_trt.review.run import Review
 from vcn_trt.review.serve import listening, prepared
 
@@ -85,6 +89,40 @@ class Served(Server):
     """In a thread of this process."""
 
     review: Review
+
+
+@dataclass
+class Asked:
+    """What `vcn review` was asked for. opened: the address that the browser was sent to."""
+
+    port: int
+    videos: Path | None
+    opened: str | None = None
+
+
+def ended_at_once(monkeypatch: pytest.MonkeyPatch) -> list[Asked]:
+    """Every `vcn review` from now on gets Ctrl-C when it serves, and any port for the one it names. -> each of them"""
+    every: list[Asked] = []
+    whole = serve.serve
+
+    def noted(folder: Path, port: int, videos: Path | None, opened: bool, say: Callable[[str], None]) -> bool:
+        asked, browsing = Asked(port, videos), threading.Event()
+        every.append(asked)
+
+        def browse(address: str) -> None:
+            asked.opened = address
+            browsing.set()
+
+        def interrupted(*_: Any, **__: Any) -> None:
+            assert browsing.wait(60 if opened else 0) == opened
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(webbrowser, "open", browse)
+        monkeypatch.setattr(uvicorn.Server, "run", interrupted)
+        return whole(folder, 0, videos, opened, say)
+
+    monkeypatch.setattr(serve, "serve", noted)
+    return every
 
 
 @contextmanager

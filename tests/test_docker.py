@@ -6,17 +6,22 @@ from __future__ import annotations
 import re
 import shlex
 import tomllib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from machines import BARE, WHOLE
+from noted import Noted
+from pages import ROOT, commands, inline, lines, read_by_vcn
 from typer.testing import CliRunner
 
-from vcn_trt import cli
+from vcn_trt import cli, doctor
+from vcn_trt.backends import cuda
 from vcn_trt.backends.cuda.packages import CAPABILITIES
+from vcn_trt.backends.cuda.stack import Found
 
-ROOT = Path(__file__).resolve().parents[1]
 DOCKER = ROOT / "docker"
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 PYTHON_OF = {"ubuntu24.04": (3, 12)}
@@ -134,22 +139,123 @@ def test_the_kernels_are_compiled_for_the_architectures_of_the_tests() -> None:
     assert re.findall(r"compute_(\d+),code=sm_\1", compiling) == tested[1].split(", ")
 
 
-def taken(*words: str) -> bool:
-    """Whether a command line is one that `vcn` takes: an option or a verb that is none comes before any --help."""
-    return CliRunner().invoke(cli.app, [*words, "--help"]).exit_code == 0
-
-
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_the_health_check_is_a_command_of_vcn(recipe: str) -> None:
     (check,) = all_of(recipe, "HEALTHCHECK")
     words = yaml.safe_load(check.partition("CMD ")[2])
     assert words[0] == "vcn"
-    assert taken(*words[1:])
+    read_by_vcn(words[1:])
 
 
-def test_a_command_that_is_none_is_known_as_such() -> None:
-    assert not taken("doctor", "--gpu")
-    assert not taken("models", "bring")
+# What docs/docker.md types. No image is built and nothing installed: what the words name is looked at.
+
+TAKES = {"run": {"-v", "--user", "--gpus"}, "build": {"-f", "-t", "--secret", "--build-arg"}}
+"""The options that have a value; --rm is the one without."""
+
+BUILD_ARGUMENTS = {name for recipe in RECIPES for name in arguments(recipe)}
+
+
+@pytest.fixture
+def noted(tmp_path: Path) -> Noted:
+    programs = Noted(tmp_path)
+    for name in ("docker", "pip", "vcn", "gzip"):
+        programs.program(name)
+    return programs
+
+
+def split(words: Sequence[str]) -> tuple[dict[str, list[str]], list[str]]:
+    """Docker's verb and its options with their values; and what comes behind them."""
+    verb, *left = words
+    options: dict[str, list[str]] = {}
+    while left and left[0].startswith("-"):
+        option = left.pop(0)
+        assert option in TAKES[verb] | {"--rm"}
+        options.setdefault(option, []).append(left.pop(0) if option in TAKES[verb] else "")
+    return options, left
+
+
+def check_docker(words: Sequence[str], images: set[str]) -> None:
+    """images: those that the page has built so far."""
+    if words[0] == "build":
+        options, context = split(words)
+        assert all((ROOT / path).is_file() for path in options["-f"])
+        assert context == ["."]
+        images.update(options["-t"])
+    elif words[0] == "run":
+        options, (image, *given) = split(words)
+        assert image in images
+        assert {volume.split(":")[1] for volume in options["-v"]} <= {"/data", variables("cpu")["VCN_HOME"]}
+        assert all(re.fullmatch(r"\d+:\d+", user) for user in options.get("--user", []))
+        assert ("--gpus" in options) == ("cuda:0" in given)
+        read_by_vcn(given)
+    else:
+        assert words == ["compose", "-f", "docker/compose.yaml", "up", "--build"]
+
+
+def check_pip(words: Sequence[str]) -> None:
+    verb, *wanted = words
+    assert verb == "install"
+    for name in wanted:
+        package, _, extras = name.rstrip("]").partition("[")
+        assert package in ("torch", PROJECT["project"]["name"])
+        assert set(filter(None, extras.split(","))) <= set(PROJECT["project"]["optional-dependencies"])
+
+
+def test_the_lines_of_the_page_name_what_there_is(noted: Noted, tmp_path: Path) -> None:
+    images: set[str] = set()
+    asked = []
+    for line in lines("docs/docker.md"):
+        for program, *words in noted.typed(line, tmp_path)[0]:
+            asked.append((program, words[0]))
+            if program == "docker":
+                check_docker(words, images)
+            elif program == "pip":
+                check_pip(words)
+            else:
+                read_by_vcn(words)
+    assert asked == [
+        *[("pip", "install")] * 2,
+        *[("vcn", "doctor"), ("docker", "build"), ("docker", "build")],
+        *[("docker", "run"), ("docker", "run"), ("docker", "compose")],
+    ]
+    assert images == {"vcn-trt:cpu", "vcn-trt:cuda"}
+    composed = (DOCKER / "compose.yaml").read_text(encoding="utf-8")
+    wanted = set(re.findall(r"\$\{(\w+)", composed))
+    given = {name for name in re.findall(r"(\w+)=", line) if name in noted.environment()}
+    assert given == wanted
+    assert f"image: {max(images)}" in composed
+
+
+@pytest.mark.parametrize("span", [span for span in inline("docs/docker.md") if span.startswith("docker ")])
+def test_a_command_in_its_sentences_names_what_there_is(noted: Noted, tmp_path: Path, span: str) -> None:
+    typed = span.removesuffix(" ...")
+    for _, *words in noted.typed(typed, tmp_path)[0]:
+        if words[:1] == ["run"]:
+            check_docker(words, {"vcn-trt:cuda"})
+        elif words[:1] == ["build"]:
+            (secret,) = split(words)[0]["--secret"]
+            assert f"id={secret.split(',')[0].removeprefix('id=')}," in "".join(all_of("cuda", "RUN"))
+        elif words:
+            assert " ".join(words) in ("save vcn-trt:cuda", "load", "compose config")
+
+
+def test_what_it_says_of_build_arguments_is_in_the_recipes() -> None:
+    said = [word.partition("=") for span in inline("docs/docker.md") for word in span.split()]
+    given = [(name, value) for name, equals, value in said if equals and re.fullmatch("[A-Z_]+", name)]
+    assert {name for name, _ in given} == BUILD_ARGUMENTS
+    extras = {extra for name, value in given if name == "EXTRAS" for extra in value.split(",")}
+    assert extras <= set(PROJECT["project"]["optional-dependencies"])
+    assert {arguments("cpu")["PYTHON"]} <= {value for name, value in given if name == "PYTHON"}
+
+
+@pytest.mark.parametrize(("machine", "status"), [(BARE, 1), (WHOLE, 0)], ids=["bare", "whole"])
+def test_the_doctor_of_the_page_ends_as_it_says(machine: Found, status: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "_weights", list)
+    monkeypatch.setattr(doctor, "look", lambda: machine)
+    monkeypatch.setattr(cuda, "look", lambda: machine)
+    for program, *words in commands("docs/docker.md"):
+        if program == "vcn":
+            assert CliRunner().invoke(cli.app, words).exit_code == status
 
 
 # A night
@@ -180,9 +286,9 @@ def test_workers_cannot_reach_the_network_nor_write_to_the_footage(compose: dict
         if name.startswith("gpu"):
             assert service["network_mode"] == "none"
             assert any(volume.endswith(":/footage:ro") for volume in service["volumes"])
-            assert taken("run", "/footage/monday", "--out", "monday", *service["command"])
+            read_by_vcn(["run", "/footage/monday", "--out", "monday", *service["command"]])
         else:
-            assert taken(*service["command"])
+            read_by_vcn(service["command"])
 
 
 def test_the_services_are_made_of_the_recipe(compose: dict[str, Any]) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import json
 import re
-import shlex
 import shutil
 import stat
 from fractions import Fraction
@@ -13,20 +12,14 @@ from pathlib import Path
 
 import av
 import clips
+import pages
 import pytest
 from casts import Film, Seen, answer
+from pages import commands
 from typer.testing import CliRunner
 
 from vcn_trt.cli import app
 from vcn_trt.errors import RunError, UsageError, VcnError
-
-PAGE = Path(__file__).resolve().parents[1] / "docs" / "editors.md"
-
-
-def commands() -> list[list[str]]:
-    blocks = PAGE.read_text(encoding="utf-8").split("```sh\n")[1:]
-    lines = [line for block in blocks for line in block.split("```")[0].splitlines()]
-    return [shlex.split(line, comments=True) for line in lines if line]
 
 
 @pytest.fixture
@@ -59,7 +52,7 @@ def vcn(*words: str) -> str:
 
 
 def test_every_command_of_the_page_runs(monday: Path) -> None:
-    listed = commands()
+    listed = commands("docs/editors.md")
     assert len(listed) == 20
     assert {c[1] for c in listed} == {"find", "export", "overlay", "why"}
     for program, *words in listed:
@@ -70,7 +63,7 @@ def test_every_command_of_the_page_runs(monday: Path) -> None:
 
 
 def test_every_option_is_on_the_page() -> None:
-    page = PAGE.read_text(encoding="utf-8")
+    page = pages.text("docs/editors.md")
     for verb in ("find", "export", "overlay"):
         text = CliRunner().invoke(app, [verb, "--help"], env={"COLUMNS": "200"}).output
         options = set(re.findall(r"--[a-z-]+", text)) - {"--help", "--quiet"}

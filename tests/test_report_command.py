@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import json
-import shlex
 import stat
 from pathlib import Path
 
+import pages
 import pytest
 from casts import Film, Seen, answer
+from pages import commands
 from test_editors import vcn
 
 from vcn_trt import cast
 from vcn_trt.errors import RunError
-
-DOCS = Path(__file__).resolve().parents[1] / "docs"
 
 
 @pytest.fixture
@@ -94,11 +93,9 @@ def test_embeddings_that_are_gone_leave_out_the_map_and_damaged_ones_are_named(r
 
 
 def test_the_page_about_it_has_commands_that_run_and_pictures(run: Path) -> None:
-    page = (DOCS / "report.md").read_text(encoding="utf-8")
-    block = page.split("```sh\n")[1].split("```")[0]
-    for program, *words in (shlex.split(line, comments=True) for line in block.splitlines()):
+    for program, *words in commands("docs/report.md"):
         assert program == "vcn"
         assert vcn(*words) in ("monday/report.html\n", "monday.html\n")
     for name in ("report-cast.webp", "report-person.webp"):
-        assert f"]({name})" in page
-        assert 5_000 < (DOCS / name).stat().st_size < 200_000
+        assert f"]({name})" in pages.text("docs/report.md")
+        assert 5_000 < (pages.ROOT / "docs" / name).stat().st_size < 200_000

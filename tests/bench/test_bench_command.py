@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import av
 import clips
+import pages
 import pytest
+import quick
 from fakes import Studio
+from pages import commands
 from typer.testing import CliRunner, Result
 
 from vcn_trt import backends, cli_bench
@@ -21,8 +25,6 @@ from vcn_trt.cli import app
 from vcn_trt.config import load
 from vcn_trt.errors import UsageError, VcnError
 from vcn_trt.run import silent
-
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "bench.md"
 
 
 @pytest.fixture
@@ -108,8 +110,27 @@ def test_a_card_that_has_no_room_for_its_rates_is_measured_without_them(
     assert "rates of Card 9000 cannot be measured (out of memory)" in capsys.readouterr().err
 
 
+def test_the_commands_of_the_page_run(here: Path, studio: Studio, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The fake backend serves as any device."""
+    monkeypatch.setenv("VCN_HOME", str(here / "home"))
+    studio.films |= dict.fromkeys(("made.mp4", "made-10.mp4"), studio.films["film.mp4"])
+    quick.bench(monkeypatch)
+    listed = [words for program, *words in commands("docs/bench.md") if program == "vcn"]
+    for verb, *words in listed:
+        assert verb == "bench"
+        done = vcn(*words)
+        assert (done.exit_code, words, done.stderr.count("failed")) == (0, words, 0)
+        assert "| decode | file to frames |" in done.stdout
+        for name in ("cpu.json", "h100.json"):
+            shutil.copy("bench.json", name)
+    assert [json.loads(Path(n).read_text())["settings"]["parts"] for n in ("bench.json", "quick.json")] == [
+        list(parts.PARTS),
+        ["decode", "detect"],
+    ]
+
+
 def test_every_option_and_part_is_on_the_page() -> None:
-    page = PAGE.read_text(encoding="utf-8")
+    page = pages.text("docs/bench.md")
     text = CliRunner().invoke(app, ["bench", "--help"], env={"COLUMNS": "200"}).output
     options = set(re.findall(r"--[a-z-]+", text)) - {"--help"}
     assert len(options) > 6

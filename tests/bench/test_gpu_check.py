@@ -7,6 +7,7 @@ import importlib.util
 import json
 import os
 import re
+import shlex
 import shutil
 import stat
 import subprocess
@@ -17,7 +18,9 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
+import pages
 import pytest
+from noted import Noted
 
 FOLDER = Path(__file__).resolve().parents[2] / "benchmarks"
 
@@ -192,6 +195,41 @@ def test_no_step_stops_the_others(tmp_path: Path) -> None:
     assert "-m vcn_trt bench -q --device cuda:0 --only decode --streams 1,2,4,7 --seconds 2 --out decode.json" in lines
     assert any(line.startswith("-m pytest -v -m gpu") for line in lines)
     assert "exercise.py cuda:0" in lines
+
+
+LINES = {
+    line: page
+    for page in ("docs/bench.md", "docs/gpu.md")
+    for line in pages.lines(page)
+    if line.startswith("benchmarks/gpu_check.sh")
+} | {
+    span: "benchmarks/README.md"
+    for span in pages.inline("benchmarks/README.md")
+    if span.startswith("benchmarks/gpu_check.sh ")
+}
+
+
+@pytest.mark.parametrize("line", LINES)
+def test_a_line_of_the_pages_goes_through_its_steps(line: str, tmp_path: Path) -> None:
+    """The Python of the host notes what it is asked; the record is kept for real."""
+    noted, here = Noted(tmp_path), tmp_path / "here"
+    noted.program("compute-sanitizer")
+    kept = f'case "$2" in begin|add|show) exec {shlex.quote(sys.executable)} "$@" ;; esac'
+    python = noted.program("python", before=kept)
+    here.mkdir()
+    (here / "benchmarks").symlink_to(FOLDER)
+    calls, shown = noted.typed(line, here, PYTHON=str(python))
+    words = shlex.split(line, comments=True)
+    record = json.loads((here / "gpu_check.json").read_text())
+    assert record["device"] == (words[words.index("--device") + 1] if "--device" in words else "cuda:0")
+    assert len(record["steps"]) == 14
+    assert {step["state"] for step in record["steps"]} <= {"passed", "skipped"}
+    assert re.search(r"^bench +passed", shown, re.M)
+    for _, *given in calls:
+        if given[:2] == ["-m", "vcn_trt"]:
+            pages.read_by_vcn(given[2:])
+        for path in [Path(w) for w in given if w.startswith(str(here)) and not w.startswith(str(here / "gpu_check"))]:
+            assert (pages.ROOT / path.relative_to(here)).exists()
 
 
 def test_steps_without_time_are_skipped(tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 import stat
 import subprocess
 import sys
@@ -13,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from casts import Film, Seen, answer
+from pages import commands
 from typer.testing import CliRunner
 
 from vcn_trt import store
@@ -26,7 +26,6 @@ from vcn_trt.errors import RunError, UsageError, VcnError
 from vcn_trt.types import Tracks
 
 RENEW = show.renew_report
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "corrections.md"
 
 
 @pytest.fixture
@@ -66,12 +65,6 @@ def names(folder: Path) -> dict[int, Any]:
     return {c["id"]: c["name"] for c in json.loads((folder / "clusters.json").read_text())["clusters"]}
 
 
-def commands() -> list[list[str]]:
-    blocks = PAGE.read_text(encoding="utf-8").split("```sh\n")[1:]
-    lines = [line for block in blocks for line in block.split("```")[0].splitlines()]
-    return [shlex.split(line, comments=True) for line in lines if line]
-
-
 @pytest.fixture(autouse=True)
 def renewed(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """The runs whose report was asked for: writing it takes longer than all else that is tested here."""
@@ -93,7 +86,7 @@ def test_the_report_is_left_where_that_is_asked_for(monday: Path, renewed: list[
 
 
 def test_every_command_of_the_page_runs(monday: Path) -> None:
-    listed = commands()
+    listed = commands("docs/corrections.md")
     verbs = {"name", "merge", "split", "move", "reject", "different", "undo", "redo", "corrections", "suggest"}
     assert {words[1] for words in listed} == verbs
     for program, *words in listed:

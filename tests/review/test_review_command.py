@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shlex
 import signal
 import socket
 import subprocess
@@ -13,12 +12,12 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+from pages import commands
+from served import ended_at_once
 from test_editors import vcn
 
 from vcn_trt.corrections.log import read
 from vcn_trt.errors import RunError, UsageError
-
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "review.md"
 
 
 @pytest.mark.parametrize("ended", [signal.SIGINT, signal.SIGTERM])
@@ -50,13 +49,9 @@ def test_a_port_that_is_taken_and_a_run_that_is_none_are_told(run: Path, tmp_pat
         vcn("review", str(tmp_path), "--no-open")
 
 
-def test_the_commands_of_the_page_are_such_as_there_are() -> None:
-    blocks = PAGE.read_text(encoding="utf-8").split("```sh\n")[1:]
-    lines = [
-        shlex.split(line, comments=True) for block in blocks for line in block.split("```")[0].splitlines() if line
-    ]
-    help = vcn("review", "--help")
-    assert lines
-    for words in lines:
-        assert words[:3] == ["vcn", "review", "monday"]
-        assert all(word in help for word in words if word.startswith("--"))
+def test_the_commands_of_the_page_serve_the_run(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(run.parent)
+    asked = ended_at_once(monkeypatch)
+    printed = [vcn(*words).strip() for program, *words in commands("docs/review.md") if program == "vcn"]
+    assert [(a.port, a.videos) for a in asked] == [(0, None), (8123, None), (0, Path("/Volumes/Dailies"))]
+    assert [a.opened for a in asked] == [printed[0], None, printed[2]]

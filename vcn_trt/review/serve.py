@@ -8,7 +8,6 @@ import socket
 import threading
 import webbrowser
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 
 import uvicorn
@@ -32,8 +31,12 @@ def serve(folder: Path, port: int, videos: Path | None, opened: bool, say: Calla
         gc.freeze()  # what stays: an edit has no tenth of a second to go through all of it
         if opened:
             threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
-        with suppress(KeyboardInterrupt):  # the way to end it
+        try:
             server.run(sockets=[listener])
+        except KeyboardInterrupt:  # the way to end it
+            pass
+        finally:
+            gc.unfreeze()
     return review.edited
 
 
