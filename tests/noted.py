@@ -11,7 +11,8 @@ from pathlib import Path
 PROGRAM = """#!/bin/sh
 # Stands in for a program: notes its name, its words and its environment, and is content.
 {before}
-{{ printf '%s\\037' "${{0##*/}}" "$@"; printf '\\036'; }} >> {log}
+note=$(printf '%s\\037' "${{0##*/}}" "$@"; printf '\\036')
+printf '%s' "$note" >> {log}  # by one write: two in a pipe note at once
 env > {log}.env
 """
 
