@@ -1,5 +1,6 @@
-"""The pages whose commands make runs or work on them: README, method, models, engines. Each page's are typed one after
-the other in one folder, so that what a line names an earlier one has made."""
+"""The pages whose commands make runs or work on them: README, method, models, engines, those for operators and
+researchers. Each page's are typed one after the other in one folder, so that what a line names an earlier one has
+made."""
 
 from __future__ import annotations
 
@@ -21,10 +22,12 @@ from quick import Films
 from served import ended_at_once
 from test_cli_engines import HERE
 from test_editors import vcn
+from typer.testing import CliRunner
 
 from vcn_trt import ablate, cli_engines, store
 from vcn_trt.ablate import Setting
 from vcn_trt.backends import cuda
+from vcn_trt.cli import app
 from vcn_trt.engine.ready import Host
 from vcn_trt.errors import DeviceError
 from vcn_trt.types import Tracks
@@ -153,3 +156,31 @@ def test_the_commands_of_the_engines_page_run(
         typed(words)
         built.append(card.trt.script.built)
     assert built == [0, 2, 3, 4, 4, 4, 4]
+
+
+@pytest.mark.usefixtures("card")
+def test_the_commands_of_the_operators_page_run(films: Films) -> None:
+    films("film.mp4")
+    Path("films").mkdir()
+    films("films/harbour/A001.mov", "films/harbour/A002.mov")
+    for words in commands("docs/operators.md"):
+        if words[1:] == ["doctor", "--device", "cuda:0"]:
+            assert CliRunner().invoke(app, words[1:]).exit_code == 1
+        else:
+            typed(words)
+    assert json.loads(Path("harbour/run.json").read_text())["state"] == "done"
+
+
+@pytest.mark.usefixtures("two_settings")
+def test_the_commands_of_the_researchers_page_run(films: Films, monkeypatch: pytest.MonkeyPatch) -> None:
+    films("film.mp4")
+    ended_at_once(monkeypatch)
+    made = []
+    for words in commands("docs/researchers.md"):
+        typed(words)
+        made += [words[words.index("--out") + 1]] if "--out" in words else []
+        if made == ["base"]:
+            label("film.gt.json", "film.mp4", "base")
+            shutil.rmtree("base/exports")
+    assert made == ["base", "paper", "hac", "other"]
+    assert len(list(Path("base/exports").iterdir())) == 1

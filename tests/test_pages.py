@@ -28,7 +28,9 @@ BY = {
     ("docs/gpu.md", "benchmarks/gpu_check.sh"): "bench/test_gpu_check.py",
     ("docs/method.md", "vcn"): "test_docs_commands.py",
     ("docs/models.md", "vcn"): "test_docs_commands.py",
+    ("docs/operators.md", "vcn"): "test_docs_commands.py",
     ("docs/report.md", "vcn"): "test_report_command.py",
+    ("docs/researchers.md", "vcn"): "test_docs_commands.py",
     ("docs/review.md", "vcn"): "review/test_review_command.py",
 }
 """Which module types the commands of a page that begin with a program. Each names the page."""

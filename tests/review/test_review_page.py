@@ -94,6 +94,18 @@ def test_people_are_picked_and_merged_by_pointer_and_by_keys(shown: Window, run:
     assert set(labels(run)) == {1, -1}
 
 
+def test_an_edit_draws_anew_only_what_it_changes(shown: Window) -> None:
+    for view, kept in (("cast", ".card"), ("person/2", ".track")):
+        go(shown, view)
+        pick(shown, 4)
+        shown.page.evaluate(f"window.kept = [...document.querySelectorAll('{kept}')]")
+        shown.page.evaluate("correct({ kind: 'name', people: [[0, 1, 2, 3]], name: document.title + location.hash })")
+        done(shown, "Named.")
+        still = shown.page.evaluate("kept.map((element) => element.isConnected)")
+        assert still == ([False, True, True] if view == "cast" else [True] * 3)
+        assert shown.page.locator(".pick:checked").count() == 0
+
+
 def test_a_name_that_is_there_is_asked_for_one_person(shown: Window, run: Path) -> None:
     go(shown, "person/1")
     call(shown, "Anna")

@@ -7,7 +7,7 @@ const ORDERS = {
   shots: ["Shots", (a, b) => b.shots - a.shots || a.number - b.number],
 };
 const asked = { words: "", order: "time" }; // as it was left
-let lastCards = new Map(); // what was drawn of a person, by all that it shows: an edit leaves most people as they were
+const cards = drawnBefore();
 
 function castView() {
   const list = element("ul", { class: "cards", "aria-label": "Cast" });
@@ -15,12 +15,9 @@ function castView() {
   const show = () => {
     const wanted = folded(asked.words);
     const found = report.people.filter((p) => folded(p.name).includes(wanted)).sort(ORDERS[asked.order][1]);
-    const before = lastCards;
-    lastCards = new Map(found.map((person) => {
-      const key = JSON.stringify([person, members.get(person.number)[0]]);
-      return [key, before.get(key) ?? element("li", {}, card(person), marks.card?.(person))];
-    }));
-    list.replaceChildren(...lastCards.values());
+    const whole = (person) => () => element("li", {}, card(person), marks.card?.(person));
+    cards.begin();
+    list.replaceChildren(...found.map((person) => cards.element([person, members.get(person.number)[0]], whole(person))));
     status.textContent = wanted ? `${counted(found.length, "person", "people")} of ${report.people.length}` : "";
   };
   show();

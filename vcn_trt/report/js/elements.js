@@ -27,6 +27,22 @@ function fill(made, attributes, children) {
   made.append(...children.flat().filter((child) => child !== null && child !== undefined && child !== false));
 }
 
+// Elements by what they show: one that shows what it did when a view was last drawn is the same again, as an edit leaves
+// most of a page as it was. A view has each key once.
+function drawnBefore() {
+  let last = new Map(), now = new Map();
+  return {
+    begin() {
+      [last, now] = [now, new Map()];
+    },
+    element(shows, make) {
+      const key = JSON.stringify(shows);
+      now.set(key, last.get(key) ?? make());
+      return now.get(key);
+    },
+  };
+}
+
 const bdi = (text) => element("bdi", {}, text);
 const personOf = (number) => report.people.find((person) => person.number === number);
 const nameOf = (number) => personOf(number)?.name ?? "Unknown";

@@ -63,9 +63,12 @@ function pictured(own) {
   return element("p", { class: "quiet small" }, `${n} of ${counted(own.length, "track")} are pictured: the longest.`);
 }
 
+const figures = drawnBefore();
+
 // A sheet for each video that these tracks are of, with a frame around what one shot shows.
 function sheets(own) {
   const t = report.tracks;
+  figures.begin();
   return report.videos.map((video) => {
     const shots = new Map();
     for (const track of own.filter((o) => t.video[o] === video.id && report.pictures[o])) {
@@ -79,6 +82,9 @@ function sheets(own) {
 }
 
 function shot(number, tracks, level) {
-  const figures = element("div", {}, tracks.map((track) => trackFigure(track)));
-  return element("section", { class: "shot" }, element(level, {}, `Shot ${number}`), figures);
+  const figure = (track) => {
+    const person = report.tracks.person[track];
+    return figures.element([track, report.tracks.frame[track], person, nameOf(person)], () => trackFigure(track));
+  };
+  return element("section", { class: "shot" }, element(level, {}, `Shot ${number}`), element("div", {}, tracks.map(figure)));
 }

@@ -64,7 +64,7 @@ function shown() {
     shownAt = location.hash;
     said = busy ? said : "";
   }
-  tick(); // a card that is as it was is the same one
+  tick(); // a card or picture that is as it was is the same one
   const locked = Boolean(review.read_only);
   const person = document.querySelector("#view > .person");
   if (person) {
