@@ -11,14 +11,13 @@ from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
-from rich.table import Table
 
 import vcn_trt
-from vcn_trt import cli_bench, cli_corrections, cli_editors, cli_engines, cli_review
+from vcn_trt import cli_bench, cli_corrections, cli_editors, cli_engines, cli_models, cli_review
 from vcn_trt.config import Config, load
 from vcn_trt.config import preset as presets
-from vcn_trt.console import ERR, OUT, progress
-from vcn_trt.errors import ModelError, UsageError, VcnError
+from vcn_trt.console import OUT, progress, say
+from vcn_trt.errors import UsageError, VcnError
 
 app = typer.Typer(
     help="Who is on screen, when: face clustering for films and series.",
@@ -27,8 +26,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-models = typer.Typer(help="The networks: which there are, and their weights on this machine.", no_args_is_help=True)
-app.add_typer(models, name="models")
 
 SOME_FAILED = 3
 INTERRUPTED = 130
@@ -81,7 +78,7 @@ def run(
         raise typer.Exit(_show_plan(folder, settings, sources, update, as_json))
     _bring_weights(settings)
     if not as_json:
-        ERR.print(f"Run directory: {folder}", markup=False)
+        say(f"Run directory: {folder}")
     with progress(quiet) as hook:
         answer = api.cluster_sources(sources, folder, settings, update=update, hook=hook)
     _show_answer(answer, folder, as_json)
@@ -171,10 +168,10 @@ def ablate(
         _bring_weights(configure([f"embed.model={name}"]))
     default = api.default_folder(sources, configure([]))
     folder = out or default.with_name(f"{default.name}-ablation")
-    _say(f"Folder: {folder}")
+    say(f"Folder: {folder}")
     with progress(quiet) as hook:
         found = ablation.ablate(
-            sources, labels, folder, seeds=seeds, bases=chosen, configure=configure, hook=hook, say=_say
+            sources, labels, folder, seeds=seeds, bases=chosen, configure=configure, hook=hook, say=say
         )
     answer = json.dumps(tables.to_json(found))
     write_text(folder / "ablation.json", answer + "\n")
@@ -227,85 +224,7 @@ cli_corrections.add(app)
 cli_review.add(app)
 cli_bench.add(app)
 cli_engines.add(app)
-
-
-@models.command("list")
-def list_models(as_json: Json = False) -> None:
-    """Every model there is a manifest for, and whether its weights are here."""
-    from vcn_trt.zoo import fetch, manifest
-
-    rows = []
-    for name in manifest.names():
-        m = manifest.load(name)
-        here = "here" if fetch.place(m).exists() else "to fetch" if m.fetchable else "by path"
-        rows.append({"name": name, "kind": m.kind, "weights": here, "licence": m.licence, "title": m.title})
-    if as_json:
-        OUT.print_json(json.dumps(rows))
-        return
-    shown = Table("name", "kind", "weights", "licence", "title", box=None)
-    for row in rows:
-        shown.add_row(*row.values())
-    OUT.print(shown)
-
-
-@models.command("fetch")
-def fetch_models(
-    names: Annotated[list[str] | None, typer.Argument(help="Those of the default config, where none is named.")] = None,
-) -> None:
-    """Bring weights, each checked against its sha256."""
-    from vcn_trt.zoo import fetch
-
-    for name in names or _default_models():
-        fetch.fetch(name, _say)
-
-
-@models.command("verify")
-def verify_models(
-    names: Annotated[list[str] | None, typer.Argument(help="All that are here by default.")] = None,
-) -> None:
-    """Check weights against their sha256. Exit status 1 where one is missing or damaged."""
-    from vcn_trt.zoo import fetch, manifest
-
-    here = [n for n in manifest.names() if fetch.place(manifest.load(n)).exists()]
-    bad = 0
-    for name in names or here or _default_models():
-        try:
-            print(f"ok   {name}: {fetch.verify(name)}")
-        except ModelError as error:
-            bad += 1
-            print(f"bad  {name}: {error}")
-    if bad:
-        raise typer.Exit(1)
-
-
-@models.command("path")
-def model_path(name: Annotated[str, typer.Argument(help="A model's name, NAME=PATH, or a path.")]) -> None:
-    """Where a model's weights are."""
-    from vcn_trt.zoo import fetch
-
-    print(fetch.path(name))
-
-
-@models.command("nvinfer")
-def nvinfer_config(
-    name: Annotated[str, typer.Argument(help="A model's name, NAME=PATH, or a path.")],
-    out: Annotated[Path, typer.Option(help="The configuration file.")],
-    engine: Annotated[Path | None, typer.Option(help="A TensorRT plan of it; nvinfer builds one by default.")] = None,
-    batch: Annotated[int, typer.Option(help="Frames or faces a call.")] = 1,
-    size: Annotated[str, typer.Option(metavar="WxH", help="What a detector sees; multiples of 32.")] = "640x384",
-    unique_id: Annotated[int, typer.Option(help="The element's number in the pipeline.")] = 1,
-    force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
-) -> None:
-    """Write a configuration of DeepStream's Gst-nvinfer for a network."""
-    from vcn_trt.export import nvinfer
-    from vcn_trt.export.files import write_all
-
-    manifest, network = nvinfer.network_of(name)
-    text = nvinfer.config(
-        manifest, network, engine=engine, batch=batch, size=nvinfer.size_of(size), unique_id=unique_id
-    )
-    write_all({out: text}, force)
-    print(out)
+cli_models.add(app)
 
 
 @app.callback(invoke_without_command=True)
@@ -324,20 +243,16 @@ def main() -> NoReturn:
     try:
         app(standalone_mode=True)
     except VcnError as error:
-        ERR.print(f"vcn: {error}", markup=False)
+        say(f"vcn: {error}")
         sys.exit(error.exit_code)
     except SystemExit as ended:
         if ended.code == INTERRUPTED:  # Typer's answer to Ctrl-C
-            _say("vcn: interrupted; the same command goes on where this one stood")
+            say("vcn: interrupted; the same command goes on where this one stood")
         raise
     except BrokenPipeError:
         sys.stderr.close()  # the reader of our output has gone: `vcn ... | head`
         sys.exit(0)
     sys.exit(0)
-
-
-def _say(sentence: str) -> None:
-    ERR.print(sentence, markup=False)
 
 
 def _terminate(number: int, frame: Any) -> None:
@@ -386,17 +301,12 @@ def _show_answer(answer: Any, folder: Path, as_json: bool) -> None:
         OUT.print_json(json.dumps({"folder": str(folder), **answer.record}))
     else:
         for sentence in (*answer.record["warnings"], *answer.record["notes"]):
-            ERR.print(f"Note: {sentence}", markup=False)
+            say(f"Note: {sentence}")
         print(_summary(answer, folder))
     for failure in answer.failed:
-        ERR.print(f"Left out: {failure['path']}: {failure['reason']}", markup=False)
+        say(f"Left out: {failure['path']}: {failure['reason']}")
     if answer.failed:
         raise typer.Exit(SOME_FAILED)
-
-
-def _default_models() -> list[str]:
-    config = Config()
-    return [config.detect.model, config.embed.model]
 
 
 def _bring_weights(config: Config) -> None:
@@ -405,7 +315,7 @@ def _bring_weights(config: Config) -> None:
 
     for name in (config.detect.model, config.embed.model):
         if fetch.to_fetch(name):
-            fetch.fetch(name, _say)
+            fetch.fetch(name, say)
 
 
 def _show_plan(folder: Path, config: Config, sources: Any, update: bool, as_json: bool) -> int:

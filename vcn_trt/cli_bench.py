@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vcn_trt.console import ERR, progress
+from vcn_trt.console import progress, say
 from vcn_trt.errors import UsageError
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def bench(
             replace_text(out, json.dumps(tree, indent=1) + "\n")
         hook("bench", len(chosen), len(chosen), "parts")
     print(table.show([table.read(out)]), end="")
-    ERR.print(f"Results: {out}", markup=False)
+    say(f"Results: {out}")
     if any(part["state"] != "done" for part in tree["parts"]):
         raise typer.Exit(SOME_FAILED)
 
@@ -111,7 +111,7 @@ def _open(
         try:
             rates = measure_rates(backend.torch_device)
         except RuntimeError as error:  # torch's, out of memory among them
-            ERR.print(f"Note: the rates of {gpu} cannot be measured ({error}): there are no floors", markup=False)
+            say(f"Note: the rates of {gpu} cannot be measured ({error}): there are no floors")
     return Bench(
         backend=backend,
         config=settings,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vcn_trt.console import ERR, OUT
+from vcn_trt.console import OUT, say
 from vcn_trt.errors import UsageError
 
 if TYPE_CHECKING:
@@ -116,7 +116,7 @@ def corrections(folder: Folder, as_json: Json = False) -> None:
     for row in rows:
         print(f"{row['state']:11} {row['says']}")
     for sentence in bound.told:
-        ERR.print(f"Note: {sentence}", markup=False)
+        say(f"Note: {sentence}")
     print(f"{len(rows)} {'correction' if len(rows) == 1 else 'corrections'}, {len(holds)} of them hold")
 
 
@@ -212,5 +212,5 @@ def _show(folder: Path, corrected: Corrected, no_report: bool) -> None:
 
         renew_report(folder)
     for sentence in corrected.told:
-        ERR.print(f"Note: {sentence}", markup=False)
+        say(f"Note: {sentence}")
     print(words.sentence(corrected.event))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vcn_trt.console import ERR, OUT, progress
+from vcn_trt.console import OUT, progress, say
 from vcn_trt.errors import UsageError
 
 if TYPE_CHECKING:
@@ -184,7 +184,7 @@ def overlay(
             problem = drawing.render(answer, one, source, path, known, lambda n, of: hook("overlay", n, of, "frames"))
             print(path)
             if problem:
-                ERR.print(f"Note: {path.name} is silent: {problem}", markup=False)
+                say(f"Note: {path.name} is silent: {problem}")
 
 
 def why(
@@ -245,7 +245,7 @@ def _search(answer: Answer, known: Mapping[int, str | None], media: Sequence[Med
 def _tell(found: Sequence[Range], media: Sequence[Media]) -> None:
     """What is to be known of the videos in the answer, on stderr."""
     for note in [note for m in media if any(r.video == m.video.id for r in found) for note in m.notes]:
-        ERR.print(f"Note: {note}", markup=False)
+        say(f"Note: {note}")
 
 
 def _show(found: Sequence[Range], media: Sequence[Media]) -> None:

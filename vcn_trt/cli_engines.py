@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from vcn_trt.console import ERR, OUT, progress
+from vcn_trt.console import OUT, progress, say
 from vcn_trt.errors import DeviceError, ModelError, UsageError
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def list_engines(as_json: Json = False) -> None:
     else:
         print(f"no engines in {plans.folder()}: the first run on a card builds them, or `vcn engines build`")
     if here is None:
-        ERR.print(f"None can run here: {reason}", markup=False)
+        say(f"None can run here: {reason}")
 
 
 @engines.command("build")
@@ -131,7 +131,7 @@ def clean_engines(
 
     here, reason = _here()
     if here is None and not everything and plans.every():
-        ERR.print(f"Engines stay, as it cannot be told which run here ({reason}); --all removes them", markup=False)
+        say(f"Engines stay, as it cannot be told which run here ({reason}); --all removes them")
     gone = [p for p in plans.every() if everything or (here is not None and p.machine != here)]
     others = [*plans.orphans(), *(plans.folder().glob("*.cache") if everything else ())]
     for plan in gone:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from vcn_trt.console import ERR
+from vcn_trt.console import say
 
 
 def add(app: typer.Typer) -> None:
@@ -25,10 +25,10 @@ def review(
     from vcn_trt.corrections.show import renew_report
     from vcn_trt.review.serve import serve
 
-    def say(address: str) -> None:
+    def serving(address: str) -> None:
         print(address, flush=True)
-        ERR.print("Ctrl-C ends it; whatever was corrected is kept.", markup=False)
+        say("Ctrl-C ends it; whatever was corrected is kept.")
 
-    if serve(folder, port, media, not no_open, say):
-        ERR.print("Writing report.html anew", markup=False)
+    if serve(folder, port, media, not no_open, serving):
+        say("Writing report.html anew")
         renew_report(folder)

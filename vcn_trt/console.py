@@ -27,6 +27,11 @@ TITLES = {
 }
 
 
+def say(sentence: str) -> None:
+    """A line on stderr, as it is."""
+    ERR.print(sentence, markup=False)
+
+
 @contextmanager
 def progress(quiet: bool) -> Iterator[Hook]:
     """The hook to hand to a run."""

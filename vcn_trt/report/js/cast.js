@@ -40,7 +40,7 @@ function castView() {
 }
 
 function method() {
-  if (report.method.startsWith("vcn")) return null;
+  if (!report.method || report.method.startsWith("vcn")) return null; // older runs name none
   const sentence = `Grouped by a baseline (${report.method}), for comparison: not by the method of this program.`;
   return element("p", { class: "notice" }, sentence);
 }
