@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import shutil
 import stat
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,7 @@ from vcn_trt import store
 from vcn_trt.cli import app
 from vcn_trt.corrections import edit as editing
 from vcn_trt.corrections import show
-from vcn_trt.corrections.edit import append, redo, state, undo
+from vcn_trt.corrections.edit import append, open_run, redo, state, undo
 from vcn_trt.corrections.fold import Edit
 from vcn_trt.corrections.log import FILE, read
 from vcn_trt.errors import RunError, UsageError, VcnError
@@ -284,6 +286,27 @@ def test_suggestions_are_not_asked_again_once_they_are_answered(monday: Path) ->
     assert (1, 2) not in asked()
     vcn("undo", "monday")
     assert asked()[0] == (1, 2)
+
+
+def test_what_is_kept_between_edits_gives_way_to_what_others_have_done(monday: Path) -> None:
+    shutil.copytree(monday, "anew")
+    opened = open_run(monday)
+    edits = [
+        Edit("name", people=((0, 1, 2, 3),), name="Anna"),
+        Edit("merge", people=((4, 5, 6), (7, 8))),
+        Edit("reject", tracks=(8,)),
+        Edit("different", people=((4, 5, 6, 7), (0, 1, 2, 3))),
+    ]
+    made = append(monday, edits[0], opened)
+    append(monday, edits[1])  # by another process
+    for edit in edits[2:]:
+        made = append(monday, edit, replace(opened, answer=made.answer))
+    for edit in edits:
+        append(Path("anew"), edit)
+    assert labels(monday) == labels(Path("anew")) == [1] * 4 + [2] * 4 + [-1] * 3
+    assert names(monday) == names(Path("anew")) == {1: "Anna", 2: None}
+    assert len(made.answer.tree["corrections"]) == 4
+    assert made.answer.tree == json.loads((monday / "clusters.json").read_text())
 
 
 def test_an_edit_of_a_large_run_is_quick_and_brings_no_torch(tmp_path: Path) -> None:

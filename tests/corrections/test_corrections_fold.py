@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from said import about, edits, name, single
 
 from vcn_trt.corrections.event import Event
-from vcn_trt.corrections.fold import Edit, State, fold
+from vcn_trt.corrections.fold import Edit, Fold, State, fold
 from vcn_trt.corrections.log import Log
 
 
@@ -153,3 +153,11 @@ def test_undo_and_redo_change_nothing(given_edits: list[Edit], data: st.DataObje
     if given_edits:
         of = data.draw(st.sampled_from(given_edits)).id
         assert [e.id for e in (log + Event("u", "", "undo", of=of)).edits] == [e.id for e in given_edits if e.id != of]
+
+
+@given(edits, st.lists(st.integers(0, 12), max_size=6))
+def test_a_fold_that_goes_on_says_what_one_from_the_beginning_says(said: list[Edit], ends: list[int]) -> None:
+    going_on = Fold()
+    for end in ends:
+        some = said[:end] if end % 3 else said[end:]  # more, fewer, or others
+        assert going_on.state(tuple(some)) == fold(some)
