@@ -378,6 +378,8 @@ TINY = tuple(f"--set={s}" for s in ("detect.size=160", "crops.interval_seconds=2
 
 def _work(*arguments: str) -> None:
     """A run, in a process of its own."""
+    # Tests that a shell has put into the background inherit that Ctrl-C is nothing to them.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.argv = ["vcn", "run", *arguments, "--quiet"]
     cli.main()
 
