@@ -99,8 +99,6 @@ def test_every_script_with_a_command_is_in_the_table() -> None:
 def test_a_script_of_a_second_runs(
     line: str, script: Script, face_film: Path, weights_home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    if line.startswith("clustering_plot"):
-        pytest.importorskip("matplotlib")
     shutil.copy(face_film, "film.mp4")
     shutil.copy(fetch.path("retinaface_mnet025"), "retinaface.onnx")
     shutil.copytree(FOLDER / "results", "benchmarks/results")

@@ -27,8 +27,6 @@ FETCHED = ["vcn", "models", "fetch"]
 @pytest.fixture
 def checkout(films: Films, tmp_path: Path) -> Noted:
     """The current folder is one where everything is installed."""
-    if not shutil.which("make"):
-        pytest.skip("no make here")
     for name in ("Makefile", "pyproject.toml", "constraints.txt"):
         shutil.copy(ROOT / name, name)
     for name in ("vcn_trt", "tests", "benchmarks"):

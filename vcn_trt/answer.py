@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ from vcn_trt.cluster import people
 from vcn_trt.errors import RunError
 from vcn_trt.run import FINISHED, read_record
 from vcn_trt.types import Clusters, TrackSet
+
+TRACKS = "tracks.parquet"
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,11 +35,20 @@ class Answer:
 def open_run(folder: str | Path) -> Answer:
     """A finished run directory. Raises RunError where it is none, or was broken off before its answer."""
     folder = Path(folder)
+    record = finished(folder)
+    return Answer(folder, read_tracks(folder, record), people.load(folder, {}), record)
+
+
+def finished(folder: Path) -> dict[str, Any]:
+    """The record of a run. Raises RunError as `open_run`."""
     record = read_record(folder)
     if record["state"] not in FINISHED:
         raise RunError(
             f"{folder} holds no finished run (its state is {record['state']!r}): run `vcn run` on this folder again"
         )
-    videos = [store.video_from_json(v) for v in record["videos"]]
-    tracks = store.read_track_set(folder, "tracks.parquet", videos)
-    return Answer(folder, tracks, people.load(folder, {}), record)
+    return record
+
+
+def read_tracks(folder: Path, record: Mapping[str, Any]) -> TrackSet:
+    """The tracks of a finished run. Raises RunError where they cannot be read."""
+    return store.read_track_set(folder, TRACKS, [store.video_from_json(v) for v in record["videos"]])

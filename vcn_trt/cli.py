@@ -14,6 +14,7 @@ import typer
 
 import vcn_trt
 from vcn_trt import cli_bench, cli_corrections, cli_editors, cli_engines, cli_models, cli_review
+from vcn_trt.cli_options import Folder, Json
 from vcn_trt.config import Config, load
 from vcn_trt.config import preset as presets
 from vcn_trt.console import OUT, progress, say
@@ -30,7 +31,6 @@ app = typer.Typer(
 SOME_FAILED = 3
 INTERRUPTED = 130
 
-Json = Annotated[bool, typer.Option("--json", help="Print the answer as JSON, for machines.")]
 Configs = Annotated[Path | None, typer.Option("--config", help="A TOML file: the form of a run's config.toml.")]
 Sets = Annotated[
     list[str] | None, typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Change one value; may be given again.")
@@ -86,7 +86,7 @@ def run(
 
 @app.command()
 def adapt(
-    folder: Annotated[Path, typer.Argument(metavar="RUN", help="A run directory.")],
+    folder: Folder,
     sets: Sets = None,
     preset: Annotated[str | None, typer.Option(help="paper: the method to the letter.")] = None,
     model: Annotated[str | None, typer.Option(help="A finished run whose adapted model is taken.")] = None,
@@ -99,7 +99,7 @@ def adapt(
 
 @app.command()
 def cluster(
-    folder: Annotated[Path, typer.Argument(metavar="RUN", help="A run directory.")],
+    folder: Folder,
     sets: Sets = None,
     as_json: Json = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")] = False,
@@ -110,7 +110,7 @@ def cluster(
 
 @app.command("eval")
 def evaluate(
-    folder: Annotated[Path, typer.Argument(metavar="RUN", help="A run directory.")],
+    folder: Folder,
     labels: Annotated[list[Path], typer.Argument(metavar="LABELS...", help="Label files: one JSON a video, or .ids.")],
     as_json: Json = False,
 ) -> None:

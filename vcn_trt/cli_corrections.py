@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from vcn_trt.cli_options import Folder, Json
 from vcn_trt.console import OUT, say
 from vcn_trt.errors import UsageError
 
@@ -17,14 +18,12 @@ if TYPE_CHECKING:
     from vcn_trt.corrections.edit import Corrected, Opened
     from vcn_trt.corrections.fold import Edit
 
-Folder = Annotated[Path, typer.Argument(metavar="RUN", help="A run directory.")]
 Someone = Annotated[str, typer.Argument(metavar="PERSON", help="A name, or a cluster's number as 3 or #3.")]
 Several = Annotated[list[str], typer.Argument(metavar="PERSON...", help="Names, or clusters' numbers as 3 or #3.")]
 Numbers = Annotated[str, typer.Option("--tracks", metavar="3,7", help="Tracks by number, as report.html shows them.")]
 From = Annotated[str | None, typer.Option("--from", metavar="PERSON", help="Whom they are taken from.")]
 NoReport = Annotated[bool, typer.Option("--no-report", help="Leave report.html as it is, for many edits in a row.")]
 Id = Annotated[str | None, typer.Argument(metavar="ID", help="A correction, as `vcn corrections` lists it.")]
-Json = Annotated[bool, typer.Option("--json", help="Print the answer as JSON, for machines.")]
 
 
 def add(app: typer.Typer) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from vcn_trt.cli_options import Folder, Json
 from vcn_trt.console import OUT, progress, say
 from vcn_trt.errors import UsageError
 
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from vcn_trt.find import Query, Range
     from vcn_trt.media import Media
 
-Folder = Annotated[Path, typer.Argument(metavar="RUN", help="A run directory.")]
 With = Annotated[list[str] | None, typer.Option("--with", metavar="NAME", help="On screen; all of them, if several.")]
 Without = Annotated[list[str] | None, typer.Option("--without", metavar="NAME", help="Not on screen; none of them.")]
 Alone = Annotated[bool, typer.Option("--alone", help="No other tracked face, Unknown ones included.")]
@@ -40,16 +40,11 @@ def report(
     force: Force = False,
 ) -> None:
     """Make report.html of a finished run anew: it needs the run directory alone, not the videos."""
-    from vcn_trt import cast
     from vcn_trt.answer import open_run
     from vcn_trt.export.files import write_all
     from vcn_trt.report import page
-    from vcn_trt.store import find_embeddings
 
-    answer = open_run(folder)
-    also = page.Told(cast.names(folder), answer.record)
-    vectors = find_embeddings(folder / "embeddings.npz")
-    html = page.document(answer.tracks, answer.people, vectors, also, folder / page.KEEP)
+    html = page.of_run(open_run(folder))
     path = out or folder / page.FILE
     write_all({path: html}, force or out is None)
     print(path)
@@ -65,7 +60,7 @@ def find(
     gap_seconds: Gap = 0.5,
     thumbnails: Annotated[Path | None, typer.Option(help="A folder for a picture of each answer.")] = None,
     force: Force = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the answer as JSON, for machines.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Where someone is on screen, with whom and without whom: a table with timecodes, outs exclusive.
 
@@ -191,7 +186,7 @@ def why(
     folder: Folder,
     a: Annotated[int, typer.Argument(metavar="TRACK", help="A track's number, as report.html shows it.")],
     b: Annotated[int, typer.Argument(metavar="TRACK", help="Another's.")],
-    as_json: Annotated[bool, typer.Option("--json", help="Print the answer as JSON, for machines.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Why two tracks are one person or two: the merges between them, each with its similarity and its threshold.
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
+from vcn_trt.cli_options import Json
 from vcn_trt.console import OUT, progress, say
 from vcn_trt.errors import DeviceError, ModelError, UsageError
 
@@ -22,7 +23,6 @@ engines = typer.Typer(help="TensorRT engines: which there are, and building them
 
 NETWORK = "A model's name, NAME=PATH, an ONNX file, or a finished run for its adapted network."
 Device = Annotated[str, typer.Option(help="cuda:N, the card that it is for.")]
-Json = Annotated[bool, typer.Option("--json", help="Print the answer as JSON, for machines.")]
 
 
 def add(app: typer.Typer) -> None:

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
+from vcn_trt.cli_options import Json
 from vcn_trt.config import Config
 from vcn_trt.console import OUT, say
 from vcn_trt.errors import ModelError
@@ -23,7 +24,7 @@ def add(app: typer.Typer) -> None:
 
 @models.command("list")
 def list_models(
-    as_json: Annotated[bool, typer.Option("--json", help="Print the answer as JSON, for machines.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Every model there is a manifest for, and whether its weights are here."""
     from vcn_trt.zoo import fetch, manifest

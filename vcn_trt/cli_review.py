@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from vcn_trt.cli_options import Folder
 from vcn_trt.console import say
 
 
@@ -16,7 +17,7 @@ def add(app: typer.Typer) -> None:
 
 
 def review(
-    folder: Annotated[Path, typer.Argument(metavar="RUN", help="A run directory.")],
+    folder: Folder,
     port: Annotated[int, typer.Option(min=0, max=65535, help="Of the address; a free one by default.")] = 0,
     no_open: Annotated[bool, typer.Option("--no-open", help="Print the address, and open no browser.")] = False,
     media: Annotated[Path | None, typer.Option("--media", help="The folder that the videos are in now.")] = None,

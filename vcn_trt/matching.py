@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from vcn_trt.errors import LabelError
 from vcn_trt.labels import Labels
+from vcn_trt.ragged import ranges
 from vcn_trt.types import Faces, Video
 
 MIN_IOU = 0.4
@@ -159,7 +160,7 @@ def _pair(
     count = np.searchsorted(true_key[by_frame], key, side="right") - first
     # Every face beside every labelled box of its frame.
     left = np.repeat(np.arange(len(key)), count)
-    right = by_frame[np.repeat(first - np.cumsum(count) + count, count) + np.arange(len(left))]
+    right = by_frame[ranges(first, count)]
     iou = _iou(boxes[left].astype(np.float64), true_boxes[right].astype(np.float64))
     close = iou >= min_iou
     left, right, iou = left[close], right[close], iou[close]

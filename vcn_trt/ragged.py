@@ -69,7 +69,7 @@ class Ragged:
         """Some of the groups, in the order given."""
         counts = self.counts[groups]
         offsets = np.concatenate([[0], np.cumsum(counts)])
-        rows = np.repeat(self.offsets[:-1][groups] - offsets[:-1], counts) + np.arange(offsets[-1])
+        rows = ranges(self.offsets[:-1][groups], counts)
         return Ragged(self.values[rows], offsets)
 
     def sum(self) -> NDArray[np.float64]:
@@ -85,6 +85,12 @@ class Ragged:
         """The mean row of each group in float64, NaN for an empty one. (n_groups, ...)"""
         counts = self.counts.reshape(-1, *[1] * (self.values.ndim - 1))
         return self.sum() / np.where(counts == 0, np.nan, counts)
+
+
+def ranges(first: NDArray[np.integer], counts: NDArray[np.integer]) -> NDArray[np.int64]:
+    """Rising whole numbers from each of `first`, `counts` of them, one range behind the other."""
+    ends = np.cumsum(counts)
+    return np.asarray(np.repeat(first - ends + counts, counts) + np.arange(counts.sum()))
 
 
 def unit_rows(rows: NDArray[np.floating]) -> NDArray[np.floating]:

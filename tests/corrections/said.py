@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from hypothesis import strategies as st
 
-from vcn_trt.corrections.fold import Edit
+from vcn_trt.corrections.fold import Edit, Fold, State
 
 
 def name(people: Sequence[int], called: str | None, id: str = "n") -> Edit:
@@ -19,6 +19,11 @@ def about(kind: str, *people: Sequence[int], id: str = "p") -> Edit:
 
 def single(kind: str, tracks: Sequence[int], *people: Sequence[int], id: str = "s") -> Edit:
     return Edit(kind, tuple(tracks), tuple(map(tuple, people)), None, id)
+
+
+def fold(said: Iterable[Edit]) -> State:
+    """What edits say together, from the beginning."""
+    return Fold().state(tuple(said))
 
 
 TRACKS = range(9)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
-from said import about, edits, single
+from said import about, edits, fold, single
 
 from vcn_trt.corrections.apply import apply
-from vcn_trt.corrections.fold import Edit, fold
+from vcn_trt.corrections.fold import Edit
 from vcn_trt.types import UNKNOWN
 
 

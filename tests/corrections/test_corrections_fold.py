@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from said import about, edits, name, single
+from said import about, edits, fold, name, single
 
 from vcn_trt.corrections.event import Event
-from vcn_trt.corrections.fold import Edit, Fold, State, fold
+from vcn_trt.corrections.fold import Edit, Fold, State
 from vcn_trt.corrections.log import Log
 
 

@@ -17,6 +17,7 @@ from vcn_trt import store
 from vcn_trt.config import ClusterConfig
 from vcn_trt.errors import RunError
 from vcn_trt.ingest import align
+from vcn_trt.ragged import ranges
 from vcn_trt.types import UNKNOWN, Bridge, Clusters, Faces, Merge, Near, Tracks, TrackSet
 
 SCHEMA = "vcn-trt/clusters/1"
@@ -145,7 +146,7 @@ def seen_together(table: Tracks) -> NDArray[np.int64]:
         place = np.arange(len(here))
         follow = np.maximum(np.searchsorted(table.start[here], table.stop[here]) - place - 1, 0)
         one = np.repeat(place, follow)
-        other = one + 1 + np.arange(len(one)) - np.repeat(np.cumsum(follow) - follow, follow)
+        other = ranges(place + 1, follow)
         pairs.append(np.sort(np.stack([here[one], here[other]], 1), axis=1))
     found = np.concatenate(pairs)
     return np.asarray(found[np.lexsort((found[:, 1], found[:, 0]))])

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from vcn_trt import store
 from vcn_trt.adapt.stage import Adaptation
 from vcn_trt.adapt.weak import mad_reject, track_quality, weak_tracks
+from vcn_trt.answer import TRACKS
 from vcn_trt.backends.base import Backend, Ops
 from vcn_trt.cluster import cuml
 from vcn_trt.cluster.alike import crop_profiles, track_profiles
@@ -25,7 +26,7 @@ from vcn_trt.cluster.limits import calibrate
 from vcn_trt.cluster.merge import MergeRules, merge_tracks
 from vcn_trt.cluster.people import FILE, by_size, load, relabelled, seen_together, together
 from vcn_trt.config import ClusterConfig, QualityConfig, what_counts
-from vcn_trt.corrections.answer import GROUPED, TRACKS, Grouped, save_grouped, write_answer
+from vcn_trt.corrections.answer import GROUPED, Grouped, save_grouped, write_answer
 from vcn_trt.corrections.apply import apply
 from vcn_trt.corrections.bound import NOTHING, Bound
 from vcn_trt.known import Known

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vcn_trt import store
+from vcn_trt.answer import TRACKS
 from vcn_trt.cluster import people
 from vcn_trt.corrections.apply import apply
 from vcn_trt.corrections.bound import Bound
@@ -22,7 +23,6 @@ from vcn_trt.run import write_text
 from vcn_trt.types import Clusters, Tracks, TrackSet
 
 GROUPED = ".work/grouped.npz"
-TRACKS = "tracks.parquet"
 
 
 @dataclass(frozen=True, eq=False)

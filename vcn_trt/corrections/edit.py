@@ -14,17 +14,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vcn_trt import store
+from vcn_trt.answer import finished, read_tracks
 from vcn_trt.cluster import people
 from vcn_trt.corrections import log as logs
 from vcn_trt.corrections import words
-from vcn_trt.corrections.answer import TRACKS, correct, read_grouped
+from vcn_trt.corrections.answer import correct, read_grouped
 from vcn_trt.corrections.bound import Binder, Bound
 from vcn_trt.corrections.event import Event, stamped
 from vcn_trt.corrections.fold import Contradiction, Edit, State
 from vcn_trt.corrections.log import Log
 from vcn_trt.errors import RunError, UsageError
-from vcn_trt.run import FINISHED, read_record
+from vcn_trt.run import read_record
 from vcn_trt.types import TrackSet
 
 PATIENCE = 3.0
@@ -112,8 +112,8 @@ def unwritable(folder: Path) -> str:
 
 def open_run(folder: Path) -> Opened:
     """A finished run, in no time and without torch. Raises RunError where there is none."""
-    record = _record(folder)
-    tracks = store.read_track_set(folder, TRACKS, [store.video_from_json(v) for v in record["videos"]])
+    record = finished(folder)
+    tracks = read_tracks(folder, record)
     return Opened(tracks, Binder(tracks, record["sources"]))
 
 
@@ -166,17 +166,8 @@ class _Now:
 
 
 def _read(folder: Path, opened: Opened | None) -> _Now:
-    _record(folder)
+    finished(folder)
     return _Now(folder, opened or open_run(folder), logs.read(folder))
-
-
-def _record(folder: Path) -> dict[str, Any]:
-    record = read_record(folder)
-    if record["state"] not in FINISHED:
-        raise RunError(
-            f"{folder} holds no finished run (its state is {record['state']!r}): run `vcn run` on this folder again"
-        )
-    return record
 
 
 @contextmanager

@@ -60,13 +60,9 @@ class State:
     contradictions: tuple[Contradiction, ...] = ()
 
 
-def fold(edits: Iterable[Edit]) -> State:
-    """The edits that hold, in their order, to what they say together."""
-    return Fold().state(tuple(edits))
-
-
 class Fold:
-    """`fold` again and again: where the edits are those of the last time and more, only the new ones are taken."""
+    """The edits that hold, in their order, to what they say together, again and again: where they are those of the last
+    time and more, only the new ones are taken."""
 
     def __init__(self) -> None:
         self._begin()

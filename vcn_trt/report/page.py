@@ -15,8 +15,10 @@ import jinja2
 import numpy as np
 
 from vcn_trt import cast
+from vcn_trt.answer import Answer
 from vcn_trt.report.gather import faceless_quality, gather, run_facts
 from vcn_trt.run import Desk, Run, Stage, write_text
+from vcn_trt.store import find_embeddings
 from vcn_trt.types import Clusters, Embeddings, TrackSet
 
 if TYPE_CHECKING:  # it brings torch, and a correction has no time for that
@@ -78,6 +80,13 @@ def document(
         data=embedded(data),
         run=embedded(run_facts(also.record)),
     )
+
+
+def of_run(answer: Answer) -> str:
+    """The page of a finished run as it is now; its folder is enough."""
+    vectors = find_embeddings(answer.folder / "embeddings.npz")
+    also = Told(cast.names(answer.folder), answer.record)
+    return document(answer.tracks, answer.people, vectors, also, answer.folder / KEEP)
 
 
 def style() -> str:

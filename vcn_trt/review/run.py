@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vcn_trt import cast, media, store
+from vcn_trt.answer import TRACKS
 from vcn_trt.cluster import people
 from vcn_trt.config import load
 from vcn_trt.corrections import edit, log, words
-from vcn_trt.corrections.answer import TRACKS
 from vcn_trt.corrections.event import EDITS, Event
 from vcn_trt.corrections.suggest import VECTORS, ranked
 from vcn_trt.errors import RunError, UsageError, VcnError
